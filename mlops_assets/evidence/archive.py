@@ -1,0 +1,178 @@
+"""Records on disk, and the one way a step is made: look up its recipe, run it only if nobody has, write down what came."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from platform import node
+
+import msgspec
+import polars as pl
+
+from mlops_assets.evidence.chain import Chain
+from mlops_assets.evidence.code import origin
+from mlops_assets.evidence.ledger import Ledger, stamp
+from mlops_assets.evidence.records import (
+    BrokenEvidence,
+    Check,
+    Envelope,
+    File,
+    Input,
+    Json,
+    Place,
+    Recipe,
+    Record,
+    canonical,
+    digest,
+)
+from mlops_assets.evidence.store import Store, replace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """What a step computed. Tables come first; files are (bytes, suffix) by name."""
+
+    tables: Mapping[str, pl.DataFrame] = field(default_factory=dict[str, pl.DataFrame])
+    files: Mapping[str, tuple[bytes, str]] = field(default_factory=dict[str, tuple[bytes, str]])
+    checks: tuple[Check, ...] = ()
+    facts: Mapping[str, Json] = field(default_factory=dict[str, Json])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """A record with its envelope."""
+
+    id: str
+    record: Record
+    envelope: Envelope
+    skipped: bool = False
+
+    def as_input(self, output: str | None = None) -> Input:
+        """Return how a later step names this record as its input."""
+        root = self.record.output(output).root if output else self.record.root
+        return Input(place=self.record.place, record=self.id, root=root)
+
+    def file(self, name: str) -> File:
+        """Return the stored file of the output `name`."""
+        self.record.output(name)
+        return next(file for file in self.envelope.files if file.name == name)
+
+
+class Archive:
+    """All evidence of one deployment: files, records, heads, journal and ledger under `home`."""
+
+    def __init__(self, home: Path) -> None:
+        """Use the folder `home`; nothing is created before something is written."""
+        self.home = home
+        self.store = Store(home)
+        self.journal = Chain(home / "journal.jsonl")
+        self.ledger = Ledger(home / "ledger.jsonl")
+
+    def make(
+        self, recipe: Recipe, inputs: list[Input], build: Callable[[], Built], *, run_id: str | None = None
+    ) -> Held:
+        """Return the record of `recipe`: the one there is if it is good, else a new one; the head then points to it."""
+        known = self.made(recipe)
+        if known is not None:
+            self._point(recipe.place, known.id)
+            return Held(id=known.id, record=known.record, envelope=known.envelope, skipped=True)
+        began = time.monotonic()
+        built = build()
+        stored = [self.store.put_table(name, frame) for name, frame in built.tables.items()]
+        stored += [self.store.put_bytes(name, data, suffix) for name, (data, suffix) in built.files.items()]
+        record = Record(
+            recipe=recipe.id,
+            place=recipe.place,
+            inputs=inputs,
+            outputs=[output for output, _ in stored],
+            checks=list(built.checks),
+            params=recipe.params,
+            seed=recipe.seed,
+            state=recipe.state,
+            facts=dict(built.facts),
+            code=origin(recipe.code),
+        )
+        envelope = Envelope(
+            record=record.id,
+            files=[file for _, file in stored],
+            at=stamp(datetime.now(UTC)),
+            host=node(),
+            run_id=run_id,
+            duration_s=f"{time.monotonic() - began:.3f}",
+        )
+        return self._keep(record, envelope)
+
+    def made(self, recipe: Recipe) -> Held | None:
+        """Return the good record of `recipe`, if there is one whose files are all there."""
+        pointer = self._path("recipes", recipe.id)
+        if not pointer.exists():
+            return None
+        held = self.held(pointer.read_text())
+        return held if all(self.store.holds(file) for file in held.envelope.files) else None
+
+    def head(self, place: Place) -> Held | None:
+        """Return the current record of `place`, or None before the first."""
+        path = self._head(place)
+        return self.held(path.read_text()) if path.exists() else None
+
+    def heads(self, product: str, stage: str) -> dict[str, str]:
+        """Return the current record id of every partition of a stage."""
+        folder = self.home / "heads" / product / stage
+        return {path.name: path.read_text() for path in sorted(folder.glob("[!.]*"))} if folder.exists() else {}
+
+    def held(self, record_id: str) -> Held:
+        """Return a record and its envelope, both compared with their hashes.
+
+        Raises:
+            BrokenEvidence: If one is missing or changed.
+        """
+        record = msgspec.json.decode(self._verified("records", record_id), type=Record)
+        pointer = self._path("records", record_id).with_suffix(".envelope")
+        if not pointer.exists():
+            raise BrokenEvidence(str(pointer), "missing; it names the record's envelope")
+        envelope = msgspec.json.decode(self._verified("envelopes", pointer.read_text()), type=Envelope)
+        if envelope.record != record_id:
+            raise BrokenEvidence(str(pointer), f"changed; it names the envelope of record {envelope.record[:12]}…")
+        return Held(id=record_id, record=record, envelope=envelope)
+
+    def table(self, held: Held, name: str) -> pl.DataFrame:
+        """Return a table that a record names, its bytes compared first."""
+        return self.store.get_table(held.file(name))
+
+    def data(self, held: Held, name: str) -> bytes:
+        """Return the bytes of a file that a record names, compared first."""
+        return self.store.get_bytes(held.file(name))
+
+    def _keep(self, record: Record, envelope: Envelope) -> Held:
+        """Write envelope, record, journal, recipe and head, in this order: what a crash leaves is never half seen."""
+        sealed = canonical(envelope)
+        replace(self._path("envelopes", digest(sealed)), sealed)
+        replace(self._path("records", record.id), canonical(record))
+        replace(self._path("records", record.id).with_suffix(".envelope"), digest(sealed).encode())
+        with self.journal.writing():
+            self.journal.append({"record": record.id, "envelope": digest(sealed), "place": str(record.place)})
+        if not record.failed:
+            replace(self._path("recipes", record.recipe), record.id.encode())
+        self._point(record.place, record.id)
+        return Held(id=record.id, record=record, envelope=envelope)
+
+    def _point(self, place: Place, record_id: str) -> None:
+        path = self._head(place)
+        if not path.exists() or path.read_text() != record_id:
+            replace(path, record_id.encode())
+
+    def _verified(self, kind: str, sha: str) -> bytes:
+        path = self._path(kind, sha)
+        if not path.exists():
+            raise BrokenEvidence(str(path), "missing")
+        data = path.read_bytes()
+        if digest(data) != sha:
+            raise BrokenEvidence(str(path), "changed; its content does not hash to its name")
+        return data
+
+    def _path(self, kind: str, sha: str) -> Path:
+        return self.home / kind / sha[:2] / sha
+
+    def _head(self, place: Place) -> Path:
+        return self.home / "heads" / place.product / place.stage / place.partition

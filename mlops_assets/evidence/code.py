@@ -1,0 +1,93 @@
+"""Which code a step runs: the source of its modules and of what they import from the project, and the libraries' versions."""
+
+import ast
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from mlops_assets.evidence.records import Code
+from mlops_assets.settings import PACKAGE
+
+LIBRARIES = ("polars", "numpy", "lightgbm", "torch")
+PLATFORM = ("mlops_assets.evidence", "mlops_assets.product", "mlops_assets.settings", "mlops_assets.windows")
+
+
+@cache
+def code_id(*modules: str) -> str:
+    """Return the sha256 of `modules`, of all that they import from their own top-level packages, and of the libraries.
+
+    Comments, docstrings and layout do not count. The platform (records, declaration, windows) does not either: what it
+    puts into a step is in the recipe by value.
+
+    Raises:
+        ModuleNotFoundError: If a module does not exist.
+    """
+    seen: dict[str, str] = {}
+    waiting = list(modules)
+    own = {module.partition(".")[0] for module in modules} | {"mlops_assets"}
+    while waiting:
+        module = waiting.pop()
+        if module in seen or module.startswith(PLATFORM):
+            continue
+        tree = ast.parse(_source(module))
+        seen[module] = hashlib.sha256(_meaning(tree)).hexdigest()
+        waiting += [name for name in _imports(tree) if name.partition(".")[0] in own]
+    body = [f"{name} {seen[name]}" for name in sorted(seen)] + [f"{name}=={_version(name)}" for name in LIBRARIES]
+    return hashlib.sha256("\n".join(body).encode()).hexdigest()
+
+
+@cache
+def origin(code: str) -> Code:
+    """Return where the running code came from: commit, whether it differs from it, lock file and image."""
+    lock = PACKAGE.parent / "constraints.txt"
+    return Code(
+        id=code,
+        commit=_git("rev-parse", "HEAD"),
+        dirty=None if (status := _git("status", "--porcelain", "--", str(PACKAGE))) is None else bool(status),
+        lock=hashlib.sha256(lock.read_bytes()).hexdigest() if lock.exists() else None,
+        image=os.environ.get("MLOPS_ASSETS_IMAGE"),
+    )
+
+
+def _source(module: str) -> bytes:
+    spec = importlib.util.find_spec(module)
+    if spec is None:
+        raise ModuleNotFoundError(f"no module {module!r}", name=module)
+    return Path(spec.origin).read_bytes() if spec.origin and spec.origin.endswith(".py") else b""
+
+
+def _meaning(tree: ast.Module) -> bytes:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node):
+            node.body = node.body[1:]
+    return ast.dump(tree).encode()
+
+
+def _imports(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+
+
+def _version(library: str) -> str:
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(PACKAGE), *arguments], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

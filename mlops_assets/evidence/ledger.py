@@ -1,0 +1,97 @@
+"""The acts of people and rules: who promoted, rolled back, paused what, when and why. It is the truth about champions."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from mlops_assets.evidence.chain import Chain
+from mlops_assets.evidence.records import Json, Struct
+
+ActKind = Literal["register", "promote", "rollback", "deploy", "decide", "pause", "resume"]
+
+
+class Conflict(Exception):
+    """Somebody else acted in between; read the ledger again and decide anew."""
+
+
+class Act(Struct, kw_only=True):
+    """One entry. `version` and `record` are the model's, where the act concerns one."""
+
+    kind: ActKind
+    product: str
+    segment: str | None = None
+    version: int | None = None
+    record: str | None = None
+    by: str
+    reason: str
+    at: str
+    facts: dict[str, Json] = {}
+
+
+class Ledger:
+    """Acts in order, in a hash-chained file."""
+
+    def __init__(self, path: Path) -> None:
+        """Use the file at `path`."""
+        self.chain = Chain(path)
+
+    def acts(self, product: str, *kinds: ActKind) -> list[Act]:
+        """Return the acts on `product`, oldest first; all kinds if none is named."""
+        found = [msgspec.convert(link.body, Act) for link in self.chain.links() if link.body["product"] == product]
+        return [act for act in found if not kinds or act.kind in kinds]
+
+    def champion(self, product: str, segment: str) -> Act | None:
+        """Return the act that made the segment's champion what it is, or None before the first."""
+        moves = [act for act in self.acts(product, "promote", "rollback") if act.segment == segment]
+        return moves[-1] if moves else None
+
+    def version(self, product: str, version: int) -> Act | None:
+        """Return the registration of `product@version`."""
+        return next((act for act in self.acts(product, "register") if act.version == version), None)
+
+    def paused(self, product: str) -> Act | None:
+        """Return the pause in force, if there is one."""
+        acts = self.acts(product, "pause", "resume")
+        return acts[-1] if acts and acts[-1].kind == "pause" else None
+
+    def add(self, act: Act) -> Act:
+        """Append an act that needs no agreement about what came before."""
+        with self.chain.writing():
+            self.chain.append(msgspec.to_builtins(act))
+        return act
+
+    def register(self, act: Act) -> Act:
+        """Append a model's registration, once per record.
+
+        Raises:
+            Conflict: If another record holds this version.
+        """
+        with self.chain.writing():
+            for other in self.acts(act.product, "register"):
+                if other.record == act.record:
+                    return other
+                if other.version == act.version:
+                    raise Conflict(f"{act.product}@{act.version} is record {other.record}, not {act.record}")
+            self.chain.append(msgspec.to_builtins(act))
+        return act
+
+    def move_champion(self, act: Act, *, expected: int | None) -> Act:
+        """Append a promotion or rollback if the segment's champion still is `expected` (compare-and-set).
+
+        Raises:
+            Conflict: If it is another one by now.
+        """
+        with self.chain.writing():
+            current = self.champion(act.product, act.segment or "")
+            found = current.version if current else None
+            if found != expected:
+                raise Conflict(f"{act.product}[{act.segment}]: the champion is {found}, expected {expected}")
+            self.chain.append(msgspec.to_builtins(act))
+        return act
+
+
+def stamp(at: datetime) -> str:
+    """Return `at` in UTC as ISO 8601 with milliseconds."""
+    return at.isoformat(timespec="milliseconds")

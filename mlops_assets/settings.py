@@ -1,0 +1,59 @@
+"""The environment, read once: the only module that reads `os.environ`."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Where this deployment keeps and finds things.
+
+    `home` holds evidence, logs and state; `root` is what relative source paths start from; `defs` holds the declarations.
+    """
+
+    home: Path
+    root: Path
+    defs: Path
+    mlflow_uri: str
+    ui_url: str
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's own storage."""
+        return self.home / "dagster"
+
+    def serving(self, product: str) -> Path:
+        """Return the folder in which a product's endpoint keeps its state and its log."""
+        return self.home / "serving" / product
+
+
+def load_settings(*, home: Path | None = None) -> Settings:
+    """Return the settings of this process; `home` overrides `MLOPS_ASSETS_HOME`."""
+    root = Path(os.environ.get("MLOPS_ASSETS_ROOT", PACKAGE.parent)).resolve()
+    chosen = (home or Path(os.environ.get("MLOPS_ASSETS_HOME", root / ".mlops_assets"))).resolve()
+    return Settings(
+        home=chosen,
+        root=root,
+        defs=Path(os.environ.get("MLOPS_ASSETS_DEFS", PACKAGE / "defs")).resolve(),
+        mlflow_uri=os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{chosen / 'mlflow.db'}"),
+        ui_url=os.environ.get("MLOPS_ASSETS_UI", "http://127.0.0.1:3000"),
+    )
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Return the environment that makes a child process use `settings`; telemetry is off in all of it."""
+    return {
+        **os.environ,
+        "DAGSTER_HOME": str(settings.dagster_home),
+        "MLOPS_ASSETS_HOME": str(settings.home),
+        "MLOPS_ASSETS_ROOT": str(settings.root),
+        "MLOPS_ASSETS_DEFS": str(settings.defs),
+        "MLFLOW_TRACKING_URI": settings.mlflow_uri,
+        "MLOPS_ASSETS_UI": settings.ui_url,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "WHYLOGS_NO_ANALYTICS": "1",
+    }

@@ -1,0 +1,49 @@
+"""The ledger: two racing promotions, one wins; versions belong to one record."""
+
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from mlops_assets.evidence.ledger import Act, ActKind, Conflict, Ledger
+
+
+def act(version: int, kind: ActKind = "promote", record: str = "r") -> Act:
+    return Act(kind=kind, product="loans", segment="north", version=version, record=record, by="gate", reason="better", at="2026")
+
+
+def promote(path: Path, version: int) -> str:
+    try:
+        Ledger(path).move_champion(act(version), expected=None)
+    except Conflict as conflict:
+        return str(conflict)
+    return "won"
+
+
+def test_of_racing_promotions_one_wins(tmp_path: Path):
+    path = tmp_path / "ledger.jsonl"
+
+    with ProcessPoolExecutor(4) as pool:
+        results = list(pool.map(promote, [path] * 8, range(1, 9)))
+
+    assert results.count("won") == 1
+    assert Ledger(path).champion("loans", "north").version == results.index("won") + 1
+    assert len(Ledger(path).chain.links()) == 1
+
+
+def test_a_promotion_against_an_old_champion_is_refused(tmp_path: Path):
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    ledger.move_champion(act(1), expected=None)
+    ledger.move_champion(act(2), expected=1)
+
+    with pytest.raises(Conflict, match="the champion is 2, expected 1"):
+        ledger.move_champion(act(3), expected=1)
+
+
+def test_a_version_belongs_to_one_record(tmp_path: Path):
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    ledger.register(act(1, "register", "a"))
+
+    assert ledger.register(act(5, "register", "a")).version == 1
+    with pytest.raises(Conflict, match="loans@1 is record a, not b"):
+        ledger.register(act(1, "register", "b"))
