@@ -17,13 +17,9 @@ class Settings:
     home: Path
     root: Path
     defs: Path
+    dagster_home: Path
     mlflow_uri: str
     ui_url: str
-
-    @property
-    def dagster_home(self) -> Path:
-        """Dagster's own storage."""
-        return self.home / "dagster"
 
     def serving(self, product: str) -> Path:
         """Return the folder in which a product's endpoint keeps its state and its log."""
@@ -31,22 +27,23 @@ class Settings:
 
 
 def load_settings(*, home: Path | None = None) -> Settings:
-    """Return the settings of this process; `home` overrides `MLOPS_ASSETS_HOME`."""
+    """Return the settings of this process; `home` overrides `MLOPS_ASSETS_HOME` and what goes with it."""
     root = Path(os.environ.get("MLOPS_ASSETS_ROOT", PACKAGE.parent)).resolve()
+    moved = home is not None
     chosen = (home or Path(os.environ.get("MLOPS_ASSETS_HOME", root / ".mlops_assets"))).resolve()
     return Settings(
         home=chosen,
         root=root,
         defs=Path(os.environ.get("MLOPS_ASSETS_DEFS", PACKAGE / "defs")).resolve(),
-        mlflow_uri=os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{chosen / 'mlflow.db'}"),
+        dagster_home=Path(_set("DAGSTER_HOME", str(chosen / "dagster"), ignore=moved)),
+        mlflow_uri=_set("MLFLOW_TRACKING_URI", f"sqlite:///{chosen / 'mlflow.db'}", ignore=moved),
         ui_url=os.environ.get("MLOPS_ASSETS_UI", "http://127.0.0.1:3000"),
     )
 
 
-def environment(settings: Settings) -> dict[str, str]:
-    """Return the environment that makes a child process use `settings`; telemetry is off in all of it."""
+def exports(settings: Settings) -> dict[str, str]:
+    """Return the variables that make another process use `settings`; telemetry is off in all of it."""
     return {
-        **os.environ,
         "DAGSTER_HOME": str(settings.dagster_home),
         "MLOPS_ASSETS_HOME": str(settings.home),
         "MLOPS_ASSETS_ROOT": str(settings.root),
@@ -57,3 +54,18 @@ def environment(settings: Settings) -> dict[str, str]:
         "DO_NOT_TRACK": "true",
         "WHYLOGS_NO_ANALYTICS": "1",
     }
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Return the whole environment of a child process that uses `settings`."""
+    return {**os.environ, **exports(settings)}
+
+
+def adopt(settings: Settings) -> None:
+    """Make this process one that uses `settings`, for what reads the environment later (Dagster, MLflow)."""
+    os.environ.update(exports(settings))
+
+
+def _set(name: str, default: str, *, ignore: bool) -> str:
+    """Return a variable, or `default`; a home given by hand ignores what belongs to the environment's own home."""
+    return default if ignore else os.environ.get(name, default)

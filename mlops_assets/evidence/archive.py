@@ -20,6 +20,7 @@ from mlops_assets.evidence.records import (
     File,
     Input,
     Json,
+    Output,
     Place,
     Recipe,
     Record,
@@ -31,10 +32,9 @@ from mlops_assets.evidence.store import Store, replace
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """What a step computed. Tables come first; files are (bytes, suffix) by name."""
+    """What a step computed: tables, and files as (bytes, suffix), by name. The first one is what later steps build on."""
 
-    tables: Mapping[str, pl.DataFrame] = field(default_factory=dict[str, pl.DataFrame])
-    files: Mapping[str, tuple[bytes, str]] = field(default_factory=dict[str, tuple[bytes, str]])
+    outputs: Mapping[str, pl.DataFrame | tuple[bytes, str]]
     checks: tuple[Check, ...] = ()
     facts: Mapping[str, Json] = field(default_factory=dict[str, Json])
 
@@ -79,8 +79,7 @@ class Archive:
             return Held(id=known.id, record=known.record, envelope=known.envelope, skipped=True)
         began = time.monotonic()
         built = build()
-        stored = [self.store.put_table(name, frame) for name, frame in built.tables.items()]
-        stored += [self.store.put_bytes(name, data, suffix) for name, (data, suffix) in built.files.items()]
+        stored = [self._put(name, output) for name, output in built.outputs.items()]
         record = Record(
             recipe=recipe.id,
             place=recipe.place,
@@ -143,6 +142,11 @@ class Archive:
     def data(self, held: Held, name: str) -> bytes:
         """Return the bytes of a file that a record names, compared first."""
         return self.store.get_bytes(held.file(name))
+
+    def _put(self, name: str, output: pl.DataFrame | tuple[bytes, str]) -> tuple[Output, File]:
+        if isinstance(output, pl.DataFrame):
+            return self.store.put_table(name, output)
+        return self.store.put_bytes(name, *output)
 
     def _keep(self, record: Record, envelope: Envelope) -> Held:
         """Write envelope, record, journal, recipe and head, in this order: what a crash leaves is never half seen."""

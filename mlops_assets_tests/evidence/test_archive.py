@@ -19,7 +19,7 @@ def recipe(**params: int) -> Recipe:
 def make(archive: Archive, *, passed: bool = True, **params: int) -> Held:
     frame = pl.DataFrame({"key": ["a", "b"], "x": [1.5, None]})
     check = Check(name="schema", passed=passed)
-    return archive.make(recipe(**params), [], lambda: Built(tables={"rows": frame}, checks=(check,)))
+    return archive.make(recipe(**params), [], lambda: Built(outputs={"rows": frame}, checks=(check,)))
 
 
 def test_the_same_recipe_is_made_once(tmp_path: Path):

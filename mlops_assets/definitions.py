@@ -1,0 +1,55 @@
+"""The code location: every product below `defs/`, and whatever else is declared there."""
+
+import logging
+
+import dagster as dg
+from dagster.components.core.component_tree import ComponentTree
+
+from mlops_assets.catalogue import DeclarationError, read_catalogue, read_folder
+from mlops_assets.graph import build_definitions
+from mlops_assets.settings import PACKAGE, Settings, load_settings
+from mlops_assets.training.resources import mlflow_resource
+from mlops_assets.wiring import Platform
+
+log = logging.getLogger("mlops_assets")
+
+
+def build(settings: Settings) -> dg.Definitions:
+    """Return the definitions of all products that can be loaded; what is wrong with the others is logged as an error."""
+    catalogue = read_catalogue(settings.defs)
+    parts = [_others(settings)]
+    for problem in catalogue.errors.values():
+        log.error("%s", problem)
+    for product in catalogue.products.values():
+        try:
+            parts.append(build_definitions(product, settings))
+        except (ValueError, LookupError) as problem:
+            log.error("%s: %s", settings.defs / product.name, problem)
+    shared = dg.Definitions(
+        resources={"platform": Platform(), "mlflow": mlflow_resource(settings)}, executor=dg.in_process_executor
+    )
+    return dg.Definitions.merge(*parts, shared)
+
+
+def _others(settings: Settings) -> dg.Definitions:
+    """Return what the folders of the shipped `defs/` declare that is no model product: a user's own assets."""
+    own = PACKAGE / "defs"
+    if settings.defs != own or not (PACKAGE.parent / "pyproject.toml").exists():
+        return dg.Definitions()
+    tree = ComponentTree.for_project(PACKAGE.parent)
+    return dg.Definitions.merge(*(tree.build_defs_at_path(folder) for folder in sorted(own.iterdir()) if _is_other(folder)))
+
+
+def _is_other(folder) -> bool:
+    if not folder.is_dir() or folder.name.startswith(("_", ".")):
+        return False
+    try:
+        return read_folder(folder) is None
+    except DeclarationError:
+        return False
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Return this deployment's definitions, as its environment says."""
+    return build(load_settings())

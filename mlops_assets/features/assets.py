@@ -1,0 +1,25 @@
+"""Model inputs in the graph: `<product>/dataset` -> `<product>/features`."""
+
+import dagster as dg
+
+from mlops_assets.features.step import FeaturesStep
+from mlops_assets.product import ModelProduct, Stage
+from mlops_assets.wiring import Look, dep, segments_by_window, step_asset
+
+CHECKS = {
+    "features_are_usable": "Every feature is a number or text, not all null, and has no infinite value (pandera).",
+    "rows_are_kept": "There is exactly one row of features for each row of the dataset.",
+}
+
+
+def features_asset(product: ModelProduct) -> dg.AssetsDefinition:
+    """Return the asset with the model's inputs, made by the function that the endpoint runs too."""
+    return step_asset(
+        FeaturesStep,
+        product,
+        Stage.FEATURES,
+        Look(description="What the model sees, row by row: the same expressions run in the endpoint.", kinds=frozenset({"polars", "pandera"})),
+        deps=[dep(product, Stage.DATASET)],
+        checks=CHECKS,
+        partitions=segments_by_window(product),
+    )

@@ -1,0 +1,53 @@
+"""The whole graph of one product, on one screen."""
+
+import dagster as dg
+
+from mlops_assets.annotations.assets import annotations_asset
+from mlops_assets.dataset.assets import dataset_asset
+from mlops_assets.dataset.sensors import data_sensor
+from mlops_assets.features.assets import features_asset
+from mlops_assets.monitoring.assets import drift_asset, performance_asset, profile_asset
+from mlops_assets.monitoring.sensors import retrain_sensor, seal_sensor
+from mlops_assets.product import DATA, RETRAIN, SEAL, ModelProduct, Stage
+from mlops_assets.registry.assets import champion_asset
+from mlops_assets.serving.assets import endpoint_asset, predictions_asset
+from mlops_assets.settings import Settings
+from mlops_assets.training.assets import model_asset
+from mlops_assets.wiring import external, job
+
+
+def build_definitions(product: ModelProduct, settings: Settings) -> dg.Definitions:
+    """Return assets, checks, jobs, sensors and the schedule of `product`.
+
+    Raises:
+        ValueError: If the declaration names a file, column or function that is not there.
+    """
+    data, retrain, seal = job(product, "data", DATA), job(product, "retrain", RETRAIN), job(product, "seal", SEAL)
+    deploy = job(product, "deploy", (Stage.ENDPOINT,))
+    return dg.Definitions(
+        assets=[
+            external(product, "source", "Where rows and labels come from.", {"file"}),
+            annotations_asset(product),
+            dataset_asset(product),
+            features_asset(product),
+            model_asset(product),
+            champion_asset(product),
+            endpoint_asset(product),
+            external(product, "traffic", "Requests that the endpoint answered; outcomes that were reported.", {"http"}),
+            predictions_asset(product),
+            profile_asset(product),
+            drift_asset(product),
+            performance_asset(product),
+        ],
+        jobs=[data, retrain, seal, deploy],
+        sensors=[data_sensor(product, data), seal_sensor(product, seal), retrain_sensor(product, retrain)],
+        schedules=[
+            dg.ScheduleDefinition(
+                name=f"{product.name}_heartbeat",
+                job=deploy,
+                cron_schedule="0 * * * *",
+                description="Hourly: routes and aliases agree with the ledger, and every worker answers.",
+                default_status=dg.DefaultScheduleStatus.RUNNING,
+            )
+        ],
+    )

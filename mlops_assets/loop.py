@@ -1,0 +1,86 @@
+"""The graph's sensors and jobs, run here in the foreground: what the daemon does, without waiting for its ticks."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dagster as dg
+
+from mlops_assets.settings import PACKAGE, Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    """A run that was executed: which job, which partition, why, and how it ended."""
+
+    job: str
+    partition: str | None
+    success: bool
+    tags: Mapping[str, str]
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(kw_only=True)
+class Loop:
+    """Runs jobs and ticks sensors of `definitions` against `instance` in this process."""
+
+    definitions: dg.Definitions
+    instance: dg.DagsterInstance
+    on_run: Callable[[Ran], None] = lambda _: None
+    _cursors: dict[str, str | None] = field(default_factory=dict[str, "str | None"])
+    _run_keys: set[str] = field(default_factory=set[str])
+
+    def run(self, job: str, partition: str | None, tags: Mapping[str, str] | None = None) -> Ran:
+        """Execute one run of `job` and return how it ended."""
+        result = self.definitions.resolve_job_def(job).execute_in_process(
+            instance=self.instance, partition_key=partition, tags=dict(tags or {}), raise_on_error=False
+        )
+        problems = tuple(
+            event.step_failure_data.error.message if event.step_failure_data.error else "failed"
+            for event in result.all_events
+            if event.is_step_failure
+        )
+        ran = Ran(job=job, partition=partition, success=result.success, tags=dict(tags or {}), problems=problems)
+        self.on_run(ran)
+        return ran
+
+    def tick(self, sensor: str) -> list[Ran]:
+        """Evaluate one sensor once and execute what it asks for; a run key is executed once, as the daemon does."""
+        definition = self.definitions.resolve_sensor_def(sensor)
+        context = dg.build_sensor_context(
+            instance=self.instance, cursor=self._cursors.get(sensor), definitions=self.definitions
+        )
+        data = definition.evaluate_tick(context)
+        self._cursors[sensor] = data.cursor
+        ran: list[Ran] = []
+        for request in data.run_requests or []:
+            if request.run_key in self._run_keys:
+                continue
+            ran.append(self.run(request.job_name or definition.job.name, request.partition_key, request.tags))
+            if request.run_key:
+                self._run_keys.add(request.run_key)
+        return ran
+
+    def settle(self, product: str, *, rounds: int = 20) -> list[Ran]:
+        """Tick the product's three sensors until none asks for anything, and return all runs.
+
+        Raises:
+            RuntimeError: If they still ask after `rounds` rounds.
+        """
+        ran: list[Ran] = []
+        for _ in range(rounds):
+            asked = [run for name in ("seal", "data", "retrain") for run in self.tick(f"{product}_{name}")]
+            if not asked:
+                return ran
+            ran += asked
+        raise RuntimeError(f"{product}: the sensors still ask for runs after {rounds} rounds: {ran[-1]}")
+
+
+def dagster_home(settings: Settings) -> Path:
+    """Return Dagster's folder, made ready: it holds a copy of the shipped `dagster.yaml`."""
+    settings.dagster_home.mkdir(parents=True, exist_ok=True)
+    shipped, copy = PACKAGE.parent / "dagster.yaml", settings.dagster_home / "dagster.yaml"
+    if shipped.exists() and (not copy.exists() or copy.read_bytes() != shipped.read_bytes()):
+        shutil.copyfile(shipped, copy)
+    return settings.dagster_home

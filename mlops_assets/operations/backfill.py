@@ -1,0 +1,119 @@
+"""What is missing, failed or stale, in dependency order, made here with progress. Started again, it continues."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mlops_assets.catalogue import read_catalogue
+from mlops_assets.evidence.archive import Archive
+from mlops_assets.evidence.step import parse
+from mlops_assets.intake.ingest import Manifest, ingest
+from mlops_assets.operations.flow import step
+from mlops_assets.operations.foreground import foreground
+from mlops_assets.operations.progress import progress
+from mlops_assets.product import DATA, ModelProduct, Stage
+from mlops_assets.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Todo:
+    """One run to make: a job, its partition, and why."""
+
+    job: str
+    partition: str
+    why: str
+
+
+def backfill(
+    settings: Settings, name: str, *, stage: str | None, windows: str | None, segments: str | None, dry_run: bool
+) -> int:
+    """Make what is not up to date and return 0, or 1 if a run failed; `dry_run` only lists it.
+
+    Without `stage`, data is made for every window and a model for the newest window of each segment.
+
+    Raises:
+        NotReady: If the source cannot be read.
+        LookupError: If a window or segment is not there.
+    """
+    product = read_catalogue(settings.defs).product(name)
+    manifest = ingest(Archive(settings.home), product, settings)
+    chosen = _chosen(product, manifest, windows, segments)
+    _tell_unplaced(name, manifest)
+    data = list(_data(product, settings, chosen, stage))
+    if dry_run:
+        models = [Todo(job="retrain", partition=p, why="after its data") for p in _model_partitions(product, chosen, stage)] if data else (
+            list(_models(product, settings, chosen, stage))
+        )
+        for todo in [*data, *models]:
+            print(f"{todo.job:8} {todo.partition:32} {todo.why}")
+        print(f"{len(data)} data and {len(models)} model runs to make; nothing was run")
+        return 0
+    failed = _run(settings, product, data)
+    failed += _run(settings, product, list(_models(product, settings, chosen, stage)))
+    if not failed:
+        print(f"{name}: everything is up to date ({len(chosen)} partitions)")
+    return 1 if failed else 0
+
+
+def _chosen(product: ModelProduct, manifest: Manifest, windows: str | None, segments: str | None) -> list[str]:
+    """Return the partitions with rows, in order of window, cut to what was asked for."""
+    first, _, last = (windows or "").partition("...")
+    last = last or first
+    wanted = set(segments.split(",")) if segments else set(product.segments)
+    if unknown := wanted - set(product.segments):
+        raise LookupError(f"no segment {min(unknown)!r}; known segments: {', '.join(product.segments)}")
+    found = sorted(manifest.partitions, key=lambda partition: (parse(partition)[1], parse(partition)[0]))
+    chosen = [p for p in found if parse(p)[0] in wanted and (not windows or first <= parse(p)[1] <= last)]
+    if not chosen:
+        known = f"{parse(found[0])[1]}...{parse(found[-1])[1]}" if found else "none"
+        raise LookupError(f"no window of {product.name} with rows in {windows!r}; windows with rows: {known}")
+    return chosen
+
+
+def _data(product: ModelProduct, settings: Settings, partitions: list[str], stage: str | None) -> Iterator[Todo]:
+    upto = DATA[: DATA.index(Stage(stage)) + 1] if stage in tuple(DATA) else DATA
+    steps = [step(each, product, settings) for each in upto]
+    for partition in partitions:
+        for each in steps:
+            status, why = each.status(partition)
+            if status != "done":
+                yield Todo(job="data", partition=partition, why=f"{each.stage}: {status}" + (f", {why}" if why else ""))
+                break
+
+
+def _models(product: ModelProduct, settings: Settings, partitions: list[str], stage: str | None) -> Iterator[Todo]:
+    model = step(Stage.MODEL, product, settings)
+    champion = step(Stage.CHAMPION, product, settings)
+    for partition in _model_partitions(product, partitions, stage):
+        status, why = model.status(partition)
+        if status == "done" and champion.archive.head(champion.place(partition)) is None:
+            status, why = "missing", "not yet decided on"
+        if status != "done":
+            yield Todo(job="retrain", partition=partition, why=f"model: {status}, {why}")
+
+
+def _model_partitions(product: ModelProduct, partitions: list[str], stage: str | None) -> list[str]:
+    if stage in tuple(DATA):
+        return []
+    if stage == Stage.MODEL:
+        return partitions
+    newest = {parse(partition)[0]: partition for partition in partitions}
+    return list(newest.values())
+
+
+def _run(settings: Settings, product: ModelProduct, todos: list[Todo]) -> int:
+    """Execute `todos` and return how many failed; a failed one stops nothing but what depends on it."""
+    if not todos:
+        return 0
+    failed = 0
+    loop = foreground(settings)
+    with progress(len(todos)) as report:
+        for todo in todos:
+            ran = loop.run(f"{product.name}_{todo.job}", todo.partition)
+            failed += not ran.success
+            report(f"{todo.job} {todo.partition}", None if ran.success else "; ".join(ran.problems))
+    return failed
+
+
+def _tell_unplaced(name: str, manifest: Manifest) -> None:
+    for reason, count in manifest.unplaced.items():
+        print(f"{name}: {count:,} rows belong to no partition: {reason}")

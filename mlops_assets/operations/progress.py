@@ -1,0 +1,30 @@
+"""Progress of many runs: a bar where there is a terminal, a line each where there is none."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Report = Callable[[str, str | None], None]
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Report]:
+    """Yield a function that is told each finished thing, and what went wrong with it."""
+    began = time.monotonic()
+    done = 0
+    live = sys.stdout.isatty()
+
+    def report(name: str, problem: str | None) -> None:
+        nonlocal done
+        done += 1
+        left = (time.monotonic() - began) / done * (total - done)
+        bar = "█" * (24 * done // total) + "░" * (24 - 24 * done // total)
+        line = f"{bar} {done}/{total}  {name}  {left:.0f} s left" if live else f"{done}/{total} {name}"
+        print(f"\r\033[K{line}" if live else line, end="" if live and not problem else "\n", flush=True)
+        if problem:
+            print(f"  failed: {problem}", flush=True)
+
+    yield report
+    if live and done:
+        print(flush=True)

@@ -1,0 +1,123 @@
+"""A candidate -> the decision on it, and the promotion in the ledger. An act: never skipped, it reconciles."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import polars as pl
+
+from mlops_assets.evidence.archive import Built, Held
+from mlops_assets.evidence.code import code_id
+from mlops_assets.evidence.ledger import Act, stamp
+from mlops_assets.evidence.records import Check, Json, Recipe
+from mlops_assets.evidence.step import NotReady, Prepared, Step, parse
+from mlops_assets.product import Stage
+from mlops_assets.registry.gate import Claim, Evidence, Verdict, judge
+from mlops_assets.training.model import decode_spec, label_codes, to_matrix
+from mlops_assets.training.trainers import load_predictor
+
+REQUIRED = ("trained_on_named_rows",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChampionStep(Step):
+    """The decision on the candidate of a segment and window."""
+
+    @property
+    def stage(self) -> Stage:
+        """`champion`."""
+        return Stage.CHAMPION
+
+    def prepare(self, partition: str) -> Prepared:
+        """Return the decision's recipe: the candidate, the champion as it is, and the decision before this one."""
+        candidate = self.input(Stage.MODEL, partition)
+        current = self.archive.ledger.champion(self.product.name, parse(partition)[0])
+        before = self.archive.head(self.place(partition))
+        champion = self.archive.held(current.record) if current and current.record else None
+        state = {"champion": current.record or "" if current else "", "predecessor": before.id if before else ""}
+        recipe = Recipe(
+            place=self.place(partition),
+            inputs=[(str(candidate.record.place), candidate.record.root)],
+            params={"gate": self.product.gate.model_dump(mode="json")},
+            seed=self.product.seed,
+            state=state,
+            code=code_id("mlops_assets.registry.gate"),
+        )
+        inputs = [candidate.as_input()] + ([champion.as_input()] if champion else [])
+        return Prepared(recipe=recipe, inputs=inputs, build=lambda: self._decide(partition, candidate, champion))
+
+    def _decide(self, partition: str, candidate: Held, champion: Held | None) -> Built:
+        """Judge the candidate and, if it wins, move the champion; the ledger refuses if somebody else moved it meanwhile."""
+        registered = next(
+            (act for act in self.archive.ledger.acts(self.product.name, "register") if act.record == candidate.id), None
+        )
+        if registered is None:
+            raise NotReady(f"{candidate.record.place} is not registered; materialize it again")
+        if self.archive.ledger.paused(self.product.name):
+            raise NotReady(f"{self.product.name} is paused; mlops-assets resume {self.product.name}")
+        verdict = self._judged(candidate, champion)
+        if verdict.promote:
+            self._promote(partition, candidate, registered, champion, verdict)
+        facts: dict[str, Json] = {
+            "answer": verdict.answer,
+            "version": registered.version,
+            "reasons": list(verdict.reasons),
+            "metric": verdict.metric,
+            "candidate": verdict.candidate_value,
+            "champion": verdict.champion_value,
+            "lower": verdict.lower,
+            "upper": verdict.upper,
+            "window": parse(partition)[1],
+        }
+        decision = pl.DataFrame({"answer": [verdict.answer], "reason": ["; ".join(verdict.reasons)], "version": [registered.version]})
+        passed = verdict.answer in ("promote", "keep")
+        return Built(
+            outputs={"decision": decision},
+            checks=(Check(name="gate", passed=passed, severity="warn", blocking=False, facts={"reasons": list(verdict.reasons)}),),
+            facts=facts,
+        )
+
+    def _judged(self, candidate: Held, champion: Held | None) -> Verdict:
+        holdout = self.archive.table(candidate, "holdout")
+        task = self.product.label.kind
+        evidence = self._evidence(candidate, candidate, holdout)
+        against = self._evidence(champion, candidate, holdout) if champion else None
+        return judge(evidence, against, self.product.gate, self.product.seed, task=task, required=REQUIRED)
+
+    def _evidence(self, model: Held, candidate: Held, holdout: pl.DataFrame) -> Evidence:
+        """Return what is known of `model`, scored on the candidate's held-out rows."""
+        spec = decode_spec(self.archive.data(model, "spec"))
+        scores = load_predictor(spec, self.archive.data(model, "model"))(to_matrix(holdout, spec))
+        made = datetime.fromisoformat(model.envelope.at)
+        return Evidence(
+            record=model.id,
+            window=parse(model.record.place.partition)[1],
+            made=made,
+            rows=candidate.record.output("holdout").root,
+            labels=label_codes(holdout["_label"], spec),
+            scores=scores,
+            claims=tuple(
+                Claim(name=check.name, record=model.id, passed=check.passed, at=made)
+                for check in model.record.checks
+                if check.severity == "error"
+            ),
+        )
+
+    def _promote(self, partition: str, candidate: Held, registered: Act, champion: Held | None, verdict: Verdict) -> None:
+        segment, window = parse(partition)
+        current = self.archive.ledger.champion(self.product.name, segment)
+        if (current.record if current else None) != (champion.id if champion else None):
+            raise NotReady(f"{self.product.name}[{segment}]: the champion changed while its candidate was judged; run it again")
+        self.archive.ledger.move_champion(
+            Act(
+                kind="promote",
+                product=self.product.name,
+                segment=segment,
+                version=registered.version,
+                record=candidate.id,
+                by="gate",
+                reason="; ".join(verdict.reasons),
+                at=stamp(datetime.now(UTC)),
+                facts={"window": window},
+            ),
+            expected=current.version if current else None,
+        )

@@ -1,0 +1,179 @@
+"""JSON rows -> the values a model reads, by types made from its spec: exact, fast, and never a guess.
+
+A bool is no int, "1" is no 1; an int may stand for a float; null only where nullable; no NaN, no infinity; a time names
+its offset from UTC. Only a refused row is looked at twice, to name every field that is wrong.
+"""
+
+import math
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Literal, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from mlops_assets.serving.refusal import Problem, Refused, bad_rows, told
+from mlops_assets.training.model import ColumnSpec
+
+_INT = (-(2**63), 2**63 - 1)
+_SHOWN = 20  # categories named in a message
+
+
+class Decoded(NamedTuple):
+    """A row's values in the order of the model's inputs, and its key if it names one."""
+
+    values: tuple[object, ...]
+    key: str | None
+
+
+class RowDecoder:
+    """Decodes the rows of one model. `key` and `segment` are request fields beside the inputs; a key may be left out."""
+
+    def __init__(self, inputs: Mapping[str, ColumnSpec], *, key: str | None = None, segment: str | None = None) -> None:
+        """Make the row type; fields keep their own names, whatever characters those have."""
+        self._inputs = inputs
+        self._types: dict[str, object] = {name: _type(spec) for name, spec in inputs.items()}
+        if segment is not None:
+            self._types.setdefault(segment, str | int)
+        self._optional = key if key is not None and key not in self._types else None
+        row = _row_type(self._types, self._optional)
+        names = [*self._types, *([key] if self._optional else [])]
+        self._key = names.index(key) if key is not None else None
+        self._json = msgspec.json.Decoder(row)
+        self._rows = list[row]
+
+    def one(self, body: bytes | msgspec.Raw) -> Decoded:
+        """Return the row in a JSON object.
+
+        Raises:
+            Refused: 400 if it is no JSON, 422 naming each field that is wrong.
+        """
+        try:
+            return self._decoded(self._json.decode(body))
+        except msgspec.ValidationError as error:
+            raise self._explained([read_json(bytes(body))], str(error), batch=False) from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise no_json(error) from error
+
+    def many(self, rows: list[object]) -> list[Decoded]:
+        """Return rows that are already parsed.
+
+        Raises:
+            Refused: 422 naming each row and field that is wrong.
+        """
+        try:
+            return [self._decoded(row) for row in msgspec.convert(rows, self._rows)]
+        except msgspec.ValidationError as error:
+            raise self._explained(rows, str(error), batch=True) from error
+
+    def _decoded(self, row: msgspec.Struct) -> Decoded:
+        values = msgspec.structs.astuple(row)
+        key = values[self._key] if self._key is not None else None
+        return Decoded(values[: len(self._inputs)], None if key is None else str(key))
+
+    def _explained(self, rows: list[object], error: str, *, batch: bool) -> Refused:
+        problems = [p for at, row in enumerate(rows) for p in self._problems(row, at if batch else None)]
+        return bad_rows(problems) if problems else Refused(422, error)
+
+    def _problems(self, row: object, at: int | None) -> list[Problem]:
+        if not isinstance(row, dict):
+            return [Problem(row=at, field="", found=told(row), right="an object with one field per column")]
+        found: list[Problem] = []
+        for name, type_ in self._types.items():
+            if name not in row:
+                found.append(Problem(row=at, field=name, found="nothing (missing)", right=self._right(name)))
+            elif not _fits(row[name], type_):
+                found.append(Problem(row=at, field=name, found=told(row[name]), right=self._right(name)))
+        optional = self._optional
+        if optional in row and not _fits(row[optional], str | int | None):
+            found.append(Problem(row=at, field=optional, found=told(row[optional]), right=self._right(optional)))
+        known = [*self._types, *([optional] if optional else [])]
+        for name in row:
+            if name not in known:
+                right = f"one of the known fields: {', '.join(known)}"
+                found.append(Problem(row=at, field=str(name), found="an unknown field", right=right))
+        return found
+
+    def _right(self, name: str) -> str:
+        return right(self._inputs[name]) if name in self._inputs else "text or an int"
+
+
+def right(spec: ColumnSpec) -> str:
+    """Return in words what a column may hold."""
+    if spec.type == "str" and spec.isin:
+        more = f" and {len(spec.isin) - _SHOWN} more" if len(spec.isin) > _SHOWN else ""
+        said = "one of " + ", ".join(repr(level) for level in spec.isin[:_SHOWN]) + more
+    else:
+        said = {
+            "int": "an int",
+            "float": "a number",
+            "str": "text",
+            "bool": "true or false",
+            "datetime": "a time such as '2026-01-31T12:00:00Z'",
+        }[spec.type]
+    if spec.min is not None:
+        said += f", at least {spec.min:.12g}"
+    if spec.max is not None:
+        said += f", at most {spec.max:.12g}"
+    return said + (", or null" if spec.nullable else "")
+
+
+def read_json(body: bytes) -> object:
+    """Return any JSON value.
+
+    Raises:
+        Refused: 400 if it is no JSON.
+    """
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise no_json(error) from error
+
+
+def no_json(error: Exception) -> Refused:
+    """Return the refusal of a body that is no JSON."""
+    return Refused(400, f"the body is no JSON: {error}; right is an object in UTF-8")
+
+
+def _row_type(types: Mapping[str, object], optional: str | None) -> type[msgspec.Struct]:
+    """Return a struct with fields c0, c1, … that are called by the columns' names in JSON."""
+    fields: list[tuple[str, object] | tuple[str, object, object]] = [(f"c{i}", type_) for i, type_ in enumerate(types.values())]
+    names = {f"c{i}": name for i, name in enumerate(types)}
+    if optional is not None:
+        fields.append((f"c{len(types)}", str | int | None, None))
+        names[f"c{len(types)}"] = optional
+    return msgspec.defstruct("Row", fields, rename=names, forbid_unknown_fields=True, gc=False)  # pyright: ignore
+
+
+def _type(spec: ColumnSpec) -> object:
+    type_ = _exact(spec)
+    return type_ | None if spec.nullable else type_  # pyright: ignore
+
+
+def _exact(spec: ColumnSpec) -> object:
+    if spec.type == "int":
+        low, high = _INT
+        return Annotated[
+            int,
+            Meta(
+                ge=low if spec.min is None else max(low, math.ceil(spec.min)),
+                le=high if spec.max is None else min(high, math.floor(spec.max)),
+            ),
+        ]
+    if spec.type == "float":  # the bounds also keep out NaN and infinity
+        largest = sys.float_info.max
+        return Annotated[float, Meta(ge=-largest if spec.min is None else spec.min, le=largest if spec.max is None else spec.max)]
+    if spec.type == "datetime":
+        return Annotated[datetime, Meta(tz=True)]
+    if spec.type == "bool":
+        return bool
+    return Literal[tuple(spec.isin)] if spec.isin else str  # pyright: ignore
+
+
+def _fits(value: object, type_: object) -> bool:
+    try:
+        msgspec.convert(value, type_)  # pyright: ignore
+    except msgspec.ValidationError:
+        return False
+    return True

@@ -1,0 +1,78 @@
+"""What the endpoint should serve, written in one file; and which of its workers do."""
+
+import time
+import urllib.error
+import urllib.request
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from mlops_assets.evidence.records import File, Struct
+from mlops_assets.evidence.store import replace
+from mlops_assets.serving.workers import Worker, live_workers
+
+DESIRED = "desired.json"
+_PAUSE_S = 0.05
+
+
+class Route(Struct, kw_only=True):
+    """The champion of a segment: version and record, its bytes and its spec in the store."""
+
+    version: int
+    record: str
+    model: File
+    spec: File
+
+
+class Deployment(Struct, kw_only=True):
+    """One version set for all segments. An unknown segment goes to the one named `fallback`, if any."""
+
+    id: str
+    product: str
+    at: str
+    routes: dict[str, Route]
+    fallback: str | None = None
+
+
+class _Metadata(msgspec.Struct):
+    deployment: str | None
+
+
+def write_deployment(folder: Path, deployment: Deployment) -> None:
+    """Ask all workers of the product at `folder` to serve `deployment`, by replacing one file at once."""
+    replace(folder / DESIRED, msgspec.json.encode(deployment))
+
+
+def read_deployment(folder: Path) -> Deployment | None:
+    """Return the desired deployment, or None before the first.
+
+    Raises:
+        msgspec.DecodeError: If the file is no deployment; the message names the field.
+    """
+    path = folder / DESIRED
+    return msgspec.json.decode(path.read_bytes(), type=Deployment) if path.exists() else None
+
+
+def wait_until_served(folder: Path, deployment_id: str, timeout_s: float) -> list[Worker]:
+    """Return the live workers that answer with `deployment_id`, as soon as every other one has refused it.
+
+    Without a live worker there is nothing to wait for. After `timeout_s`, in seconds, those that answer by then are returned.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        live = live_workers(folder, datetime.now(UTC))
+        answering = [worker for worker in live if answers(worker) == deployment_id]
+        waiting = [worker for worker in live if worker not in answering]
+        if all(worker.refused == deployment_id for worker in waiting) or time.monotonic() > deadline:
+            return answering
+        time.sleep(_PAUSE_S)
+
+
+def answers(worker: Worker) -> str | None:
+    """Return the deployment that `worker` says over HTTP it serves; None if it serves none or does not answer."""
+    try:
+        with urllib.request.urlopen(f"{worker.url}/v2", timeout=2) as answer:
+            return msgspec.json.decode(answer.read(), type=_Metadata).deployment
+    except (urllib.error.URLError, TimeoutError, ConnectionError, msgspec.DecodeError):
+        return None

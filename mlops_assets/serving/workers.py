@@ -1,0 +1,98 @@
+"""The workers of a product: each keeps one small file saying who it is, what it serves and how far its log is closed.
+
+The file's mtime is the worker's heartbeat. Files of dead workers stay: the earliest says where the product's traffic began.
+"""
+
+import threading
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from mlops_assets.evidence.store import replace
+
+BEAT_S = 2.0
+SILENT_S = 10.0  # five missed heartbeats
+
+ClockKind = Literal["server", "replay"]
+
+
+class Worker(msgspec.Struct, frozen=True, kw_only=True):
+    """One endpoint process. `started` is wall time; `since` and `closed_until` are by the clock it stamps with.
+
+    It never logged before `since`, and never again before `closed_until`. `refused` is the desired
+    deployment that it could not load, `error` why. `stopped` is true after a clean end.
+    """
+
+    writer: str
+    pid: int
+    url: str
+    clock: ClockKind
+    started: datetime
+    since: datetime | None = None
+    closed_until: datetime | None = None
+    deployment: str | None = None
+    refused: str | None = None
+    error: str | None = None
+    stopped: bool = False
+
+
+class Registration:
+    """A worker's own file. Methods may be called from any thread."""
+
+    def __init__(self, folder: Path, worker: Worker) -> None:
+        """Keep `<folder>/workers/<writer>.json`; it is written by the first method called."""
+        self._path = folder / "workers" / f"{worker.writer}.json"
+        self._lock = threading.Lock()
+        self.worker = worker
+
+    def beat(self, closed_until: datetime | None) -> None:
+        """Write the file anew: alive, and nothing will be logged before `closed_until`."""
+        with self._lock:
+            since = self.worker.since or closed_until
+            self._write(msgspec.structs.replace(self.worker, since=since, closed_until=closed_until))
+
+    def serves(self, deployment: str) -> None:
+        """Write down that answers come from `deployment` now."""
+        with self._lock:
+            self._write(msgspec.structs.replace(self.worker, deployment=deployment, refused=None, error=None))
+
+    def refuses(self, deployment: str | None, error: str) -> None:
+        """Write down why the desired deployment is not served."""
+        with self._lock:
+            self._write(msgspec.structs.replace(self.worker, refused=deployment, error=error))
+
+    def stop(self) -> None:
+        """Write down that this worker will never log again."""
+        with self._lock:
+            self._write(msgspec.structs.replace(self.worker, stopped=True))
+
+    def _write(self, worker: Worker) -> None:
+        self.worker = worker
+        replace(self._path, msgspec.json.encode(worker))
+
+
+def workers(folder: Path) -> list[tuple[Worker, float]]:
+    """Return every worker that ever was, with its heartbeat in seconds since 1970, oldest first."""
+    found = [
+        (msgspec.json.decode(path.read_bytes(), type=Worker), path.stat().st_mtime)
+        for path in (folder / "workers").glob("[!.]*.json")
+    ]
+    return sorted(found, key=lambda pair: pair[0].started)
+
+
+def live_workers(folder: Path, now: datetime) -> list[Worker]:
+    """Return the workers whose heartbeat is fresh at `now`."""
+    return [worker for worker, beat in workers(folder) if not worker.stopped and not _silent(beat, now, SILENT_S)]
+
+
+def blocks(worker: Worker, beat: float, *, end: datetime, now: datetime, grace_s: float) -> bool:
+    """Return whether `worker` may still log into a window that ends at `end`."""
+    if worker.stopped or _silent(beat, now, grace_s):
+        return False
+    return worker.closed_until is not None and worker.closed_until < end
+
+
+def _silent(beat: float, now: datetime, limit_s: float) -> bool:
+    return now - timedelta(seconds=limit_s) > datetime.fromtimestamp(beat, tz=now.tzinfo)

@@ -1,0 +1,99 @@
+"""Training in the graph: `<product>/features` of the last windows -> `<product>/model`, one MLflow run each."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from mlops_assets.evidence.archive import Held
+from mlops_assets.evidence.ledger import Act, stamp
+from mlops_assets.evidence.records import Json
+from mlops_assets.evidence.step import Step, parse
+from mlops_assets.product import Compute, ModelProduct, Stage
+from mlops_assets.training.resources import KEY, MlflowRun, end_mlflow_on_run_finished
+from mlops_assets.training.step import ModelStep, report
+from mlops_assets.training.tracking import MlflowTracker, origin_tags
+from mlops_assets.wiring import Events, Look, Platform, check_specs, dep, events, segments_by_window
+
+CHECKS = {
+    "reaches_floor": "The gate's metric reaches its floor on held-out rows (warns: a weak model is kept to be looked at).",
+    "trained_on_named_rows": "The rows read are exactly those that the record names.",
+}
+
+
+def model_asset(product: ModelProduct) -> dg.AssetsDefinition:
+    """Return the asset that trains `product`: one model per segment and window on the last windows.
+
+    The dagster-mlflow hook ends its run FAILED or FINISHED with the step.
+    """
+    key = dg.AssetKey(product.key(Stage.MODEL))
+    partitions = segments_by_window(product)
+    back = dg.TimeWindowPartitionMapping(start_offset=1 - product.trainer.windows) if product.windows else None
+    look = Look(description=f"Predicts `{product.label.column}` with {product.trainer.kind}.", kinds=frozenset({product.trainer.kind}))
+
+    @dg.asset(
+        key=key,
+        deps=[dep(product, Stage.FEATURES, back)],
+        partitions_def=partitions,
+        check_specs=check_specs(key, CHECKS, partitions),
+        required_resource_keys={KEY},
+        hooks={end_mlflow_on_run_finished},
+        pool="gpu" if product.compute.gpu else None,
+        op_tags={"dagster-k8s/config": pod_resources(product.compute)},
+        group_name=product.name,
+        owners=list(product.owners),
+        kinds=set(look.kinds),
+        description=look.description,
+    )
+    def model(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> Events:
+        yield from events(context, platform.step(ModelStep, product), _publish)
+
+    return model
+
+
+def pod_resources(compute: Compute) -> dict[str, Json]:
+    """Return what a step pod asks of Kubernetes, as dagster-k8s wants it."""
+    asked: dict[str, Json] = {"cpu": f"{compute.cpu:g}", "memory": compute.memory}
+    gpu: dict[str, Json] = {"nvidia.com/gpu": str(compute.gpu)} if compute.gpu else {}
+    return {"container_config": {"resources": {"requests": {**asked, **gpu}, "limits": {"memory": compute.memory, **gpu}}}}
+
+
+def _publish(context: dg.AssetExecutionContext, step: Step, held: Held) -> Mapping[str, dg.MetadataValue]:
+    """Show a new model in MLflow and register its version in the ledger; both only once per record."""
+    product, ledger = step.product.name, step.archive.ledger
+    known = next((act for act in ledger.acts(product, "register") if act.record == held.id), None)
+    if known is None:
+        known = ledger.register(_registered(context, step, held))
+    run_id = str(known.facts["mlflow_run_id"])
+    return {"version": dg.MetadataValue.text(f"{product}@{known.version}"), "mlflow_run_id": dg.MetadataValue.text(run_id)}
+
+
+def _registered(context: dg.AssetExecutionContext, step: Step, held: Held) -> Act:
+    place, product = held.record.place, step.product.name
+    segment, window = parse(place.partition)
+    mlflow: MlflowRun = context.resources.mlflow
+    run_id = mlflow.start(product)
+    tracker = MlflowTracker(step.settings.mlflow_uri)
+    asset = f"{product}/{Stage.MODEL}"
+    origin = origin_tags(
+        record=held.id, run_id=context.run_id, asset=asset, partition=place.partition, ui_url=step.settings.ui_url
+    )
+    tags = {**origin, **{key: value for key, value in context.run.tags.items() if key.startswith("mlops_assets/")}}
+    tracker.log(run_id, report(step.archive, held, tags))
+    version = tracker.register(product, run_id, record=held.id, segment=segment, window=window)
+    return Act(
+        kind="register",
+        product=product,
+        segment=segment,
+        version=version,
+        record=held.id,
+        by="training",
+        reason=context.run.tags.get("mlops_assets/reason", "materialized by hand or backfill"),
+        at=stamp(datetime.now(UTC)),
+        facts={
+            "mlflow_run_id": run_id,
+            "dagster_run_id": context.run_id,
+            "decision": context.run.tags.get("mlops_assets/decision"),
+            "window": window,
+        },
+    )

@@ -1,0 +1,248 @@
+"""Rows -> exact integer counts over bins frozen at training. Counts merge exactly, in any order."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from mlops_assets.evidence.records import Struct, digest
+
+QUANTILES = 20
+LEVELS = 20
+RARE = 5_000  # a column with more levels than these has no closed list of values, so none of them is "unseen"
+SCALE = 1_024  # fixed point of the Gram matrix: integers add up exactly where floats do not
+REACH = 64.0  # sd at which a value is clipped: (64 · 1024)² · 65,536 rows stay below 2^53, exact in a float64 product
+CHUNK = 65_536
+TEXT = (pl.String, pl.Categorical, pl.Enum)
+
+Floats = NDArray[np.float64]
+
+
+class NumericBins(Struct):
+    """Bins of a numeric column: below `edges[0]`, [edge, next edge) each, and from the last edge on.
+
+    The first edge is training's minimum, the last one just over its maximum. `mean` and `sd` are of training's values
+    clipped to [`low`, `high`], so that one value of 1e6 does not make every later shift look small.
+    """
+
+    column: str
+    edges: list[float]
+    low: float
+    high: float
+    mean: float
+    sd: float
+
+
+class TextBins(Struct):
+    """Bins of a text column: one per level, then other (known, but rare), then unseen (never met in training).
+
+    `rare` is None where there are too many levels to list; then all that is no level counts as other.
+    """
+
+    column: str
+    levels: list[str]
+    rare: list[str] | None
+
+
+class Bins(Struct):
+    """What live rows are counted over, frozen with the model."""
+
+    numeric: list[NumericBins]
+    text: list[TextBins]
+
+    @property
+    def id(self) -> str:
+        """The sha256 that counts carry, so that counts over other bins are never mixed in."""
+        return digest(msgspec.json.encode(self))
+
+    @property
+    def columns(self) -> list[str]:
+        """All columns, numeric ones first."""
+        return [part.column for part in (*self.numeric, *self.text)]
+
+
+class ColumnCounts(Struct):
+    """One column: rows per bin, missing values (null and NaN), infinite ones."""
+
+    bins: list[int]
+    null: int
+    inf: int = 0
+
+    @property
+    def valid(self) -> int:
+        """Rows with a usable value."""
+        return sum(self.bins)
+
+
+class Counts(Struct):
+    """Exact counts of some rows. `gram` is the lower triangle of ZᵀZ, Z = (1, numeric columns in sd · 1024).
+
+    A missing value enters Z as 0, the column's mean. `changes` says where the rows' schema is not training's.
+    """
+
+    bins: str
+    rows: int
+    columns: dict[str, ColumnCounts]
+    gram: list[int]
+    changes: list[str] = []
+
+    def matrix(self) -> Floats:
+        """Return ZᵀZ in sd units, shape (1 + numeric columns, 1 + numeric columns)."""
+        size = int((np.sqrt(8 * len(self.gram) + 1) - 1) / 2)
+        full = np.zeros((size, size))
+        full[np.tril_indices(size)] = self.gram
+        scale = np.full(size, float(SCALE))
+        scale[0] = 1.0
+        return (full + np.tril(full, -1).T) / np.outer(scale, scale)
+
+
+def freeze_bins(frame: pl.DataFrame, columns: Sequence[str]) -> Bins:
+    """Return the bins of `columns`: 20 quantile bins of a numeric one, the 20 most frequent levels of a text one.
+
+    Raises:
+        ValueError: If a column is missing, or neither a number nor text.
+    """
+    numeric: list[NumericBins] = []
+    text: list[TextBins] = []
+    for name in columns:
+        if name not in frame.columns:
+            raise ValueError(f"no column {name!r} to freeze bins of; found: {', '.join(frame.columns)}")
+        kind = _kind(frame.schema[name])
+        if kind == "text":
+            text.append(_text_bins(frame[name]))
+        elif kind in ("number", "nothing"):
+            numeric.append(_numeric_bins(name, _numbers(frame[name])))
+        else:
+            raise ValueError(f"column {name!r} is {frame.schema[name]}; right is a number, a bool or text")
+    return Bins(numeric=numeric, text=text)
+
+
+def count(frame: pl.DataFrame, bins: Bins) -> Counts:
+    """Return the exact counts of `frame` over `bins`; a missing or mistyped column is a change, not an error."""
+    columns: dict[str, ColumnCounts] = {}
+    changes: list[str] = []
+    numbers: list[Floats | None] = []
+    for part in bins.numeric:
+        problem = _problem(frame, part.column, "number")
+        values = None if problem else _numbers(frame[part.column])
+        numbers.append(values)
+        if values is None:
+            changes.append(problem or "")
+        else:
+            columns[part.column] = _count_numbers(values, part)
+    for part in bins.text:
+        if problem := _problem(frame, part.column, "text"):
+            changes.append(problem)
+        else:
+            columns[part.column] = _count_text(frame[part.column], part)
+    gram = _gram(numbers, bins.numeric, frame.height)
+    return Counts(bins=bins.id, rows=frame.height, columns=columns, gram=gram, changes=changes)
+
+
+def merge(parts: Sequence[Counts]) -> Counts:
+    """Return the counts of all rows of `parts`: the same, to the last digit, in any order and grouping.
+
+    Raises:
+        ValueError: If there is no part, or two were counted over different bins.
+    """
+    if len({part.bins for part in parts}) != 1:
+        raise ValueError(f"counts merge over one set of bins, found {len({part.bins for part in parts})}")
+    columns: dict[str, ColumnCounts] = {}
+    for part in parts:
+        for name, found in part.columns.items():
+            columns[name] = _add(columns[name], found) if name in columns else found
+    return Counts(
+        bins=parts[0].bins,
+        rows=sum(part.rows for part in parts),
+        columns=dict(sorted(columns.items())),
+        gram=[sum(values) for values in zip(*(part.gram for part in parts), strict=True)],
+        changes=sorted({change for part in parts for change in part.changes}),
+    )
+
+
+def _add(a: ColumnCounts, b: ColumnCounts) -> ColumnCounts:
+    return ColumnCounts(
+        bins=[x + y for x, y in zip(a.bins, b.bins, strict=True)], null=a.null + b.null, inf=a.inf + b.inf
+    )
+
+
+def _kind(dtype: pl.DataType) -> str:
+    if dtype in TEXT:
+        return "text"
+    if dtype.is_numeric() or dtype == pl.Boolean:
+        return "number"
+    return "nothing" if dtype == pl.Null else str(dtype)
+
+
+def _problem(frame: pl.DataFrame, name: str, expected: str) -> str | None:
+    if name not in frame.columns:
+        return f"{name} is missing"
+    found = _kind(frame.schema[name])
+    return None if found in (expected, "nothing") else f"{name} is {found}, was {expected}"
+
+
+def _numbers(series: pl.Series) -> Floats:
+    return series.cast(pl.Float64).to_numpy()
+
+
+def _numeric_bins(name: str, values: Floats) -> NumericBins:
+    finite = np.sort(values[np.isfinite(values)])
+    if not len(finite):
+        return NumericBins(column=name, edges=[], low=0.0, high=0.0, mean=0.0, sd=0.0)
+    cuts = finite[np.linspace(0, len(finite) - 1, QUANTILES + 1).astype(int)]
+    ties = cuts[:-1][cuts[1:] == cuts[:-1]]  # a value that fills a whole bin gets a bin of its own
+    edges = np.unique(np.concatenate([cuts, np.nextafter(ties, np.inf), np.nextafter(cuts[-1:], np.inf)]))
+    inner_low, inner_high = finite[int(0.001 * (len(finite) - 1))], finite[int(np.ceil(0.999 * (len(finite) - 1)))]
+    width = (inner_high - inner_low) or (finite[-1] - finite[0])
+    low, high = float(max(finite[0], inner_low - width)), float(min(finite[-1], inner_high + width))
+    clipped = np.clip(finite, low, high)
+    return NumericBins(
+        column=name, edges=edges.tolist(), low=low, high=high, mean=float(clipped.mean()), sd=float(clipped.std())
+    )
+
+
+def _text_bins(series: pl.Series) -> TextBins:
+    found = series.cast(pl.String).drop_nulls().value_counts(name="rows")
+    levels = found.sort(["rows", series.name], descending=[True, False])[series.name].to_list()
+    rare = sorted(levels[LEVELS:])
+    return TextBins(column=series.name, levels=levels[:LEVELS], rare=rare if len(rare) <= RARE else None)
+
+
+def _count_numbers(values: Floats, part: NumericBins) -> ColumnCounts:
+    finite = np.sort(values[np.isfinite(values)])
+    below = np.searchsorted(finite, np.asarray(part.edges))
+    null = int(np.isnan(values).sum())
+    bins = np.diff(below, prepend=0, append=len(finite))
+    return ColumnCounts(bins=bins.tolist(), null=null, inf=len(values) - len(finite) - null)
+
+
+def _count_text(series: pl.Series, part: TextBins) -> ColumnCounts:
+    text = series.cast(pl.String)
+    found: Mapping[str, int] = dict(text.drop_nulls().value_counts(name="rows").iter_rows())
+    levels = [found.get(level, 0) for level in part.levels]
+    outside = text.len() - text.null_count() - sum(levels)
+    other = outside if part.rare is None else sum(found.get(level, 0) for level in part.rare)
+    return ColumnCounts(bins=[*levels, other, outside - other], null=text.null_count())
+
+
+def _gram(numbers: Sequence[Floats | None], parts: Sequence[NumericBins], rows: int) -> list[int]:
+    total = np.zeros((len(parts) + 1, len(parts) + 1), dtype=np.int64)
+    for start in range(0, rows, CHUNK):
+        block = np.zeros((len(parts) + 1, min(CHUNK, rows - start)))
+        block[0] = 1.0
+        for row, values, part in zip(block[1:], numbers, parts, strict=True):
+            if values is not None and part.sd > 0:
+                row[:] = _fixed_point(values[start : start + CHUNK], part)
+        total += (block @ block.T).astype(np.int64)
+    return total[np.tril_indices(len(parts) + 1)].tolist()
+
+
+def _fixed_point(values: Floats, part: NumericBins) -> Floats:
+    """Return values in sd from training's mean, times 1024, whole; missing and infinite ones are 0."""
+    width = REACH * part.sd
+    reach_low, reach_high = part.low - (part.high - part.low), part.high + (part.high - part.low)
+    low, high = max(reach_low, part.mean - width), min(reach_high, part.mean + width)
+    whole = np.rint((np.clip(values, low, high) - part.mean) * (SCALE / part.sd))
+    return np.where(np.isfinite(values), whole, 0.0)

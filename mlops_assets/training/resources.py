@@ -1,0 +1,112 @@
+"""The resource `mlflow` and its hook: dagster-mlflow's own, imported and opened only when a step first uses them.
+
+Importing mlflow takes seconds, and most steps that hold the resource skip. What is added to dagster-mlflow 0.29 is that
+a run is closed by its own step (dagster-mlflow waits for the last step of the job) and never left open or FINISHED when
+its process is stopped.
+"""
+
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+
+import dagster as dg
+
+from mlops_assets.settings import Settings
+from mlops_assets.training.tracking import MlflowTracker, quiet_mlflow
+
+KEY = "mlflow"
+
+
+class MlflowRun:
+    """dagster-mlflow's `MlFlow`, opened at first use: every function of `mlflow`, on the run of this Dagster run."""
+
+    def __init__(self, context: dg.InitResourceContext) -> None:
+        """Open nothing yet."""
+        self._context = context
+        self._cleanup = ExitStack()
+        self._real: object | None = None
+
+    @property
+    def opened(self) -> bool:
+        """Whether somebody has used it, so that there is a run."""
+        return self._real is not None
+
+    def start(self, experiment: str | None = None) -> str:
+        """Return the id of this Dagster run's MLflow run, which is opened in `experiment` if it is not open yet."""
+        if self._real is None:
+            config = self._context.resource_config
+            chosen = experiment or config["experiment_name"]
+            tracker = MlflowTracker(config["mlflow_tracking_uri"])
+            tracker.experiment(chosen)
+            tracker.close_lost(chosen, self._is_over)
+            self._real = self._open({**config, "experiment_name": chosen, "env": {}, "extra_tags": {}})
+        return self.active_run().info.run_id
+
+    def close(self, status: str) -> None:
+        """End the run if it is still open."""
+        if self.opened:
+            self.end_run(status)
+        self._cleanup.close()
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        """Return the function `name` of `mlflow`, in the opened run."""
+        if self._real is None:
+            self.start()
+        return getattr(self._real, name)
+
+    def _open(self, config: dict[str, object]) -> object:
+        self._cleanup.enter_context(quiet_mlflow())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", dg.BetaWarning)
+            from dagster_mlflow.resources import MlFlow
+
+            return MlFlow(self._context.replace_config(config))
+
+    def _is_over(self, run_id: str) -> bool:
+        run = self._context.instance and self._context.instance.get_run_by_id(run_id)
+        return run is not None and run.is_finished
+
+
+@dg.resource(config_schema={"experiment_name": str, "mlflow_tracking_uri": str})
+def mlflow_run(context: dg.InitResourceContext) -> Iterator[MlflowRun]:
+    """Give `context.resources.mlflow`; a run that nobody ended is FAILED if a step failed or was stopped."""
+    run = MlflowRun(context)
+    try:
+        yield run
+    finally:
+        run.close("FAILED" if _stopped(context) else "FINISHED")
+
+
+def mlflow_resource(settings: Settings) -> dg.ResourceDefinition:
+    """Return the resource to bind as `mlflow`; a run that names no experiment is one of `mlops_assets`."""
+    return mlflow_run.configured({"experiment_name": "mlops_assets", "mlflow_tracking_uri": settings.mlflow_uri})
+
+
+def _end_run(context: dg.HookContext, events: Sequence[dg.DagsterEvent]) -> dg.HookExecutionResult:
+    run: MlflowRun = context.resources.mlflow
+    if run.opened:
+        _dagster_mlflow_hook().hook_fn(context, events)
+        if any(event.is_step_success for event in events):
+            run.end_run()
+    return dg.HookExecutionResult(hook_name="end_mlflow_on_run_finished", is_skipped=not run.opened)
+
+
+end_mlflow_on_run_finished = dg.HookDefinition(
+    name="end_mlflow_on_run_finished", hook_fn=_end_run, required_resource_keys={KEY}
+)
+
+
+def _dagster_mlflow_hook() -> dg.HookDefinition:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        from dagster_mlflow.hooks import end_mlflow_on_run_finished as real
+
+    return real
+
+
+def _stopped(context: dg.InitResourceContext) -> bool:
+    if sys.exc_info()[0] is not None or context.instance is None or context.run_id is None:
+        return True
+    failures = context.instance.get_records_for_run(context.run_id, of_type=dg.DagsterEventType.STEP_FAILURE, limit=1)
+    return bool(failures.records)

@@ -1,0 +1,186 @@
+"""How a step becomes a Dagster asset: partitions, dependencies, checks and what a materialization says."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from mlops_assets.evidence.archive import Archive, Held
+from mlops_assets.evidence.records import Check, Json
+from mlops_assets.evidence.step import NotReady, Step
+from mlops_assets.product import ModelProduct, Stage
+from mlops_assets.settings import load_settings
+from mlops_assets.windows import ALL, FORMATS, Grid
+
+Events = Iterator[dg.MaterializeResult | dg.AssetCheckResult]
+Then = Callable[[dg.AssetExecutionContext, Step, Held], Mapping[str, dg.MetadataValue]]
+
+
+class Platform(dg.ConfigurableResource[Archive]):
+    """Where evidence lives. The environment says so; there is nothing to configure."""
+
+    def step(self, kind: type[Step], product: ModelProduct) -> Step:
+        """Return the step of `product` over this deployment's evidence."""
+        settings = load_settings()
+        return kind(product=product, archive=Archive(settings.home), settings=settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """How an asset shows itself: what a newcomer reads, and how soon it is overdue."""
+
+    description: str
+    kinds: frozenset[str]
+    fresh_for: timedelta | None = None
+
+    @property
+    def freshness(self) -> dg.FreshnessPolicy | None:
+        """The policy that turns red when nothing was materialized for too long."""
+        return dg.FreshnessPolicy.time_window(fail_window=self.fresh_for) if self.fresh_for else None
+
+
+def segments_by_window(product: ModelProduct, *, monitored: bool = False) -> dg.MultiPartitionsDefinition:
+    """Return segment × window; `monitored` gives the finer monitoring windows."""
+    grid = product.grid if monitored else product.windows
+    windows = time_windows(grid) if grid else dg.StaticPartitionsDefinition([ALL])
+    return dg.MultiPartitionsDefinition({"segment": dg.StaticPartitionsDefinition(product.segments), "window": windows})
+
+
+def time_windows(grid: Grid) -> dg.TimeWindowPartitionsDefinition:
+    """Return the partitions of `grid`; its keys and Dagster's are the same strings."""
+    weekday = (grid.start.weekday() + 1) % 7
+    cron = {"hour": "0 * * * *", "day": "0 0 * * *", "week": f"0 0 * * {weekday}", "month": "0 0 1 * *"}[grid.every]
+    return dg.TimeWindowPartitionsDefinition(
+        cron_schedule=cron, start=grid.start, end=grid.end, fmt=FORMATS[grid.every], timezone=grid.timezone
+    )
+
+
+def dep(product: ModelProduct, stage: Stage | str, windows: dg.PartitionMapping | None = None) -> dg.AssetDep:
+    """Return the dependency on a stage, of the same segment; `windows` maps the window if it is not the same one."""
+    key = dg.AssetKey(product.key(stage))
+    if windows is None:
+        return dg.AssetDep(key)
+    same = dg.DimensionPartitionMapping("segment", dg.IdentityPartitionMapping())
+    mapped = dg.DimensionPartitionMapping("window", windows)
+    return dg.AssetDep(key, partition_mapping=dg.MultiPartitionMapping({"segment": same, "window": mapped}))
+
+
+def step_asset(
+    kind: type[Step],
+    product: ModelProduct,
+    stage: Stage,
+    look: Look,
+    *,
+    deps: Sequence[dg.AssetDep],
+    checks: Mapping[str, str],
+    partitions: dg.PartitionsDefinition | None,
+    pool: str | None = None,
+    then: Then | None = None,
+) -> dg.AssetsDefinition:
+    """Return the asset that makes `stage` with the step `kind`; `checks` are name → description, computed in the step."""
+    key = dg.AssetKey(product.key(stage))
+
+    @dg.asset(
+        key=key,
+        deps=deps,
+        partitions_def=partitions,
+        check_specs=check_specs(key, checks, partitions),
+        pool=pool,
+        group_name=product.name,
+        owners=list(product.owners),
+        kinds=set(look.kinds),
+        description=look.description,
+        freshness_policy=look.freshness,
+    )
+    def made(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> Events:
+        yield from events(context, platform.step(kind, product), then)
+
+    return made
+
+
+def check_specs(
+    key: dg.AssetKey, checks: Mapping[str, str], partitions: dg.PartitionsDefinition | None
+) -> list[dg.AssetCheckSpec]:
+    """Return the checks of an asset, partitioned as the asset is."""
+    return [
+        dg.AssetCheckSpec(name, asset=key, description=text, partitions_def=partitions, blocking=True)
+        for name, text in checks.items()
+    ]
+
+
+def events(context: dg.AssetExecutionContext, step: Step, then: Then | None = None) -> Events:
+    """Make the run's partition and yield what the graph is told; `then` acts on the record and may add metadata.
+
+    Raises:
+        dg.Failure: If an input is missing, failed or unreadable; it names the input. Nothing was made.
+    """
+    try:
+        held = step.make(partition_of(context), run_id=context.run_id)
+    except NotReady as problem:
+        if problem.check:
+            yield dg.AssetCheckResult(check_name=problem.check, passed=False, metadata={"problem": str(problem)})
+        raise dg.Failure(str(problem), allow_retries=False) from problem
+    context.log.info("%s: %s", held.record.place, "skipped, this recipe is already made" if held.skipped else "made")
+    yield materialized(held, then(context, step, held) if then else None)
+
+
+def partition_of(context: dg.AssetExecutionContext) -> str:
+    """Return the run's partition key; an unpartitioned asset has the one partition `all`."""
+    return context.partition_key if context.has_partition_key else ALL
+
+
+def materialized(held: Held, extra: Mapping[str, dg.MetadataValue] | None = None) -> dg.MaterializeResult:
+    """Return what the graph is told: the content root as data version, the record, its facts and its checks."""
+    rows = held.record.outputs[0].rows if held.record.outputs else None
+    metadata: dict[str, object] = {"record": held.id, "skipped": held.skipped, **_shown_facts(held.record.facts)}
+    if rows is not None:
+        metadata["dagster/row_count"] = rows
+    return dg.MaterializeResult(
+        metadata={**metadata, **(extra or {})},
+        data_version=dg.DataVersion(held.record.root),
+        tags={"mlops_assets/record": held.id},
+        check_results=list(_results(held.record.checks)),
+    )
+
+
+def _results(checks: Iterable[Check]) -> Iterable[dg.AssetCheckResult]:
+    for check in checks:
+        warns = check.severity == "warn" or not check.blocking
+        yield dg.AssetCheckResult(
+            check_name=check.name,
+            passed=check.passed,
+            severity=dg.AssetCheckSeverity.WARN if warns else dg.AssetCheckSeverity.ERROR,
+            metadata=_shown_facts(check.facts),
+        )
+
+
+def _shown_facts(facts: Mapping[str, Json]) -> dict[str, dg.MetadataValue]:
+    return {name: _metadata(value) for name, value in facts.items() if value is not None}
+
+
+def _metadata(value: Json) -> dg.MetadataValue:
+    if isinstance(value, bool):
+        return dg.MetadataValue.bool(value)
+    if isinstance(value, int):
+        return dg.MetadataValue.int(value)
+    if isinstance(value, float):
+        return dg.MetadataValue.float(value)
+    return dg.MetadataValue.text(value) if isinstance(value, str) else dg.MetadataValue.json(value)
+
+
+def external(product: ModelProduct, name: str, description: str, kinds: set[str]) -> dg.AssetSpec:
+    """Return the spec of something outside the graph that a stage follows."""
+    key = dg.AssetKey(product.key(name))
+    return dg.AssetSpec(key, group_name=product.name, description=description, kinds=kinds, owners=list(product.owners))
+
+
+def job(product: ModelProduct, name: str, stages: Sequence[Stage]) -> UnresolvedAssetJobDefinition:
+    """Return the job `<product>_<name>` that makes `stages`, one partition a run."""
+    compute = product.compute
+    return dg.define_asset_job(
+        f"{product.name}_{name}",
+        selection=[dg.AssetKey(product.key(stage)) for stage in stages],
+        tags={"mlops_assets/product": product.name, "dagster/max_runtime": str(60 * compute.minutes)},
+    )
