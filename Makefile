@@ -10,16 +10,16 @@ PYTHON ?= $(shell for name in python3.11 python3.12 python3 python; do \
 
 EXTRAS := [k8s,test,torch]
 
-# $(call install,$(EXTRAS)): .venv/whole is there only while no install is under way, so what a killed one left is made anew.
+# $(call install,$(EXTRAS)): no .venv/base while an install is under way, so what a killed one left is made anew.
 define install
 	@$(or $(PYTHON),false) -c '$(FITS)' 2>/dev/null || { \
 		echo "mlops_assets needs Python 3.11 or 3.12; found: $$($(or $(PYTHON),python3) --version 2>&1 || true)." >&2; \
 		echo "Install one and say which: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@[ -e .venv/whole ] || { rm -rf .venv && $(PYTHON) -m venv .venv; }
-	@rm -f .venv/whole
+	@[ -e .venv/base ] || { rm -rf .venv && $(PYTHON) -m venv .venv; }
+	@rm -f .venv/base .venv/full
 	@echo "installing into .venv (about a minute the first time) ..."
 	@.venv/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.$(1)'
-	@touch .venv/whole $@
+	@touch .venv/base $@
 endef
 
 .PHONY: help
@@ -31,7 +31,6 @@ help: ## list these commands
 
 .venv/full: pyproject.toml constraints.txt
 	$(call install,$(EXTRAS))
-	@touch .venv/base
 
 .PHONY: demo
 demo: .venv/base ## the whole loop on generated data, in a few minutes

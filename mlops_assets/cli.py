@@ -238,3 +238,7 @@ def _rollback(options: argparse.Namespace, settings: Settings) -> int:
     for line in roll_back(settings, options.product, to=options.to, segment=options.segment, reason=options.reason):
         print(line)
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -34,13 +34,13 @@ class Loop:
     def run(self, job: str, partition: str | None, tags: Mapping[str, str] | None = None) -> Ran:
         """Execute one run of `job` and return how it ended."""
         result = self.definitions.resolve_job_def(job).execute_in_process(
-            instance=self.instance, partition_key=partition, tags=dict(tags or {}), raise_on_error=False
+            instance=self.instance,
+            partition_key=partition,
+            tags=dict(tags or {}),
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            raise_on_error=False,
         )
-        problems = tuple(
-            event.step_failure_data.error.message if event.step_failure_data.error else "failed"
-            for event in result.all_events
-            if event.is_step_failure
-        )
+        problems = tuple(_problem(event) for event in result.all_events if event.is_step_failure)
         ran = Ran(job=job, partition=partition, success=result.success, tags=dict(tags or {}), problems=problems)
         self.on_run(ran)
         return ran
@@ -75,6 +75,15 @@ class Loop:
                 return ran
             ran += asked
         raise RuntimeError(f"{product}: the sensors still ask for runs after {rounds} rounds: {ran[-1]}")
+
+
+def _problem(event: dg.DagsterEvent) -> str:
+    """Return what a step failed of, as its innermost cause says it, without the stack."""
+    error = event.step_failure_data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    said = error.message.strip().partition(": ")[2] if error else "failed"
+    return f"{event.step_key.rpartition('__')[2]}: {said}"
 
 
 def dagster_home(settings: Settings) -> Path:

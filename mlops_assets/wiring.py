@@ -1,7 +1,7 @@
 """How a step becomes a Dagster asset: partitions, dependencies, checks and what a materialization says."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import dagster as dg
@@ -15,10 +15,20 @@ from mlops_assets.settings import load_settings
 from mlops_assets.windows import ALL, FORMATS, Grid
 
 Events = Iterator[dg.MaterializeResult | dg.AssetCheckResult]
-Then = Callable[[dg.AssetExecutionContext, Step, Held], Mapping[str, dg.MetadataValue]]
 
 
-class Platform(dg.ConfigurableResource[Archive]):
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What an act has to say about a record that was just made: metadata, and claims about it that are not part of it."""
+
+    metadata: Mapping[str, dg.MetadataValue] = field(default_factory=dict[str, dg.MetadataValue])
+    checks: Sequence[Check] = ()
+
+
+Then = Callable[[dg.AssetExecutionContext, Step, Held], Told]
+
+
+class Platform(dg.ConfigurableResource):
     """Where evidence lives. The environment says so; there is nothing to configure."""
 
     def step(self, kind: type[Step], product: ModelProduct) -> Step:
@@ -111,7 +121,7 @@ def check_specs(
 
 
 def events(context: dg.AssetExecutionContext, step: Step, then: Then | None = None) -> Events:
-    """Make the run's partition and yield what the graph is told; `then` acts on the record and may add metadata.
+    """Make the run's partition and yield what the graph is told; `then` acts on the record and has more to tell.
 
     Raises:
         dg.Failure: If an input is missing, failed or unreadable; it names the input. Nothing was made.
@@ -123,25 +133,24 @@ def events(context: dg.AssetExecutionContext, step: Step, then: Then | None = No
             yield dg.AssetCheckResult(check_name=problem.check, passed=False, metadata={"problem": str(problem)})
         raise dg.Failure(str(problem), allow_retries=False) from problem
     context.log.info("%s: %s", held.record.place, "skipped, this recipe is already made" if held.skipped else "made")
-    yield materialized(held, then(context, step, held) if then else None)
+    yield materialized(held, then(context, step, held) if then else Told())
 
 
 def partition_of(context: dg.AssetExecutionContext) -> str:
     """Return the run's partition key; an unpartitioned asset has the one partition `all`."""
-    return context.partition_key if context.has_partition_key else ALL
+    return str(context.partition_key) if context.has_partition_key else ALL
 
 
-def materialized(held: Held, extra: Mapping[str, dg.MetadataValue] | None = None) -> dg.MaterializeResult:
+def materialized(held: Held, told: Told) -> dg.MaterializeResult:
     """Return what the graph is told: the content root as data version, the record, its facts and its checks."""
-    rows = held.record.outputs[0].rows if held.record.outputs else None
-    metadata: dict[str, object] = {"record": held.id, "skipped": held.skipped, **_shown_facts(held.record.facts)}
-    if rows is not None:
-        metadata["dagster/row_count"] = rows
+    rows = held.record.outputs[0].rows
+    metadata = {"record": dg.MetadataValue.text(held.id), "skipped": dg.MetadataValue.bool(held.skipped)}
+    counted = {"dagster/row_count": dg.MetadataValue.int(rows)} if rows is not None else {}
     return dg.MaterializeResult(
-        metadata={**metadata, **(extra or {})},
+        metadata={**metadata, **counted, **_shown_facts(held.record.facts), **told.metadata},
         data_version=dg.DataVersion(held.record.root),
-        tags={"mlops_assets/record": held.id},
-        check_results=list(_results(held.record.checks)),
+        tags={"mlops_assets/record": held.id[:32]},  # Dagster allows 63 characters; the metadata has all 64
+        check_results=list(_results([*held.record.checks, *told.checks])),
     )
 
 

@@ -9,7 +9,7 @@ import msgspec
 from mlops_assets.evidence.chain import Chain
 from mlops_assets.evidence.records import Json, Struct
 
-ActKind = Literal["register", "promote", "rollback", "deploy", "decide", "pause", "resume"]
+ActKind = Literal["register", "promote", "refuse", "rollback", "deploy", "pause", "resume"]
 
 
 class Conflict(Exception):

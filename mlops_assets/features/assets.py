@@ -2,12 +2,13 @@
 
 import dagster as dg
 
-from mlops_assets.features.step import FeaturesStep
+from mlops_assets.features.step import ROW_LOCAL, FeaturesStep
 from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.wiring import Look, dep, segments_by_window, step_asset
 
 CHECKS = {
-    "features_are_usable": "Every feature is a number or text, not all null, and has no infinite value (pandera).",
+    ROW_LOCAL: "Each row's features are the same alone as in the batch; otherwise the endpoint could not compute them.",
+    "features_are_usable": "Every feature is a number or text, not all null, and has no infinite value.",
     "rows_are_kept": "There is exactly one row of features for each row of the dataset.",
 }
 
@@ -18,7 +19,7 @@ def features_asset(product: ModelProduct) -> dg.AssetsDefinition:
         FeaturesStep,
         product,
         Stage.FEATURES,
-        Look(description="What the model sees, row by row: the same expressions run in the endpoint.", kinds=frozenset({"polars", "pandera"})),
+        Look(description="What the model sees, row by row: the same expressions run in the endpoint.", kinds=frozenset({"polars"})),
         deps=[dep(product, Stage.DATASET)],
         checks=CHECKS,
         partitions=segments_by_window(product),

@@ -1,7 +1,5 @@
 """A deployment's definitions and Dagster instance, opened to run jobs in this process."""
 
-import logging
-import os
 from collections.abc import Callable
 
 from mlops_assets.loop import Loop, Ran, dagster_home
@@ -16,5 +14,4 @@ def foreground(settings: Settings, *, on_run: Callable[[Ran], None] = lambda _: 
 
     from mlops_assets.definitions import build
 
-    logging.getLogger("dagster").setLevel(os.environ.get("MLOPS_ASSETS_LOG", "ERROR"))
     return Loop(definitions=build(settings), instance=dg.DagsterInstance.get(), on_run=on_run)

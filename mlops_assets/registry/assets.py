@@ -1,6 +1,5 @@
 """Promotion in the graph: `<product>/model` -> `<product>/champion`. An act: never skipped, it reconciles."""
 
-from collections.abc import Mapping
 
 import dagster as dg
 
@@ -9,7 +8,7 @@ from mlops_assets.evidence.step import Step
 from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.registry.step import ChampionStep
 from mlops_assets.training.tracking import MlflowTracker
-from mlops_assets.wiring import Look, dep, segments_by_window, step_asset
+from mlops_assets.wiring import Look, Told, dep, segments_by_window, step_asset
 
 
 def champion_asset(product: ModelProduct) -> dg.AssetsDefinition:
@@ -26,7 +25,7 @@ def champion_asset(product: ModelProduct) -> dg.AssetsDefinition:
     )
 
 
-def project_aliases(context: dg.AssetExecutionContext, step: Step, _: Held) -> Mapping[str, dg.MetadataValue]:
+def project_aliases(context: dg.AssetExecutionContext, step: Step, _: Held) -> Told:
     """Let MLflow's aliases say what the ledger says. Without MLflow the ledger stands; the next tick repairs them."""
     from mlflow.exceptions import MlflowException
 
@@ -39,4 +38,4 @@ def project_aliases(context: dg.AssetExecutionContext, step: Step, _: Held) -> M
             tracker.set_champion(step.product.name, segment, champion.version)
         except MlflowException as problem:
             context.log.warning("MLflow's alias of %s lags behind the ledger: %s", segment, problem)
-    return {}
+    return Told()

@@ -129,6 +129,14 @@ def _unscored(who: str, evidence: Evidence) -> list[str]:
     return []
 
 
+def _incomparable(candidate: Evidence, champion: Evidence) -> list[str]:
+    if champion.rows != candidate.rows:
+        return [f"the champion was scored on rows {champion.rows[:12]}, the candidate on {candidate.rows[:12]}"]
+    if np.asarray(champion.labels).tolist() != np.asarray(candidate.labels).tolist():
+        return ["the champion counts the classes of the held-out rows in another way than the candidate"]
+    return []
+
+
 def _reaches(value: float, gate: Gate) -> bool:
     return value >= gate.floor if gate.metric in HIGHER_IS_BETTER else value <= gate.floor
 
@@ -140,11 +148,7 @@ def _short(value: float, gate: Gate) -> str:
 
 
 def _compared(candidate: Evidence, champion: Evidence, gate: Gate, seed: int, metric: Metric, value: float) -> Verdict:
-    objections = _unscored("champion", champion)
-    if not objections and champion.rows != candidate.rows:
-        objections = [f"the champion was scored on rows {champion.rows[:12]}, the candidate on {candidate.rows[:12]}"]
-    if not objections and not np.array_equal(champion.labels, candidate.labels):
-        objections = ["the champion's classes are not the candidate's, so their scores do not compare"]
+    objections = _unscored("champion", champion) or _incomparable(candidate, champion)
     if objections or champion.scores is None or candidate.scores is None or candidate.labels is None:
         return Verdict(answer="refuse", reasons=tuple(objections), metric=gate.metric, candidate_value=value)
     sign = 1 if gate.metric in HIGHER_IS_BETTER else -1

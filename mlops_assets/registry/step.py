@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 import polars as pl
 
@@ -56,7 +57,9 @@ class ChampionStep(Step):
             raise NotReady(f"{self.product.name} is paused; mlops-assets resume {self.product.name}")
         verdict = self._judged(candidate, champion)
         if verdict.promote:
-            self._promote(partition, candidate, registered, champion, verdict)
+            self._promote(self._act("promote", partition, registered, verdict), champion)
+        elif verdict.answer == "refuse" and not self._refused(candidate):
+            self.archive.ledger.add(self._act("refuse", partition, registered, verdict))
         facts: dict[str, Json] = {
             "answer": verdict.answer,
             "version": registered.version,
@@ -102,22 +105,25 @@ class ChampionStep(Step):
             ),
         )
 
-    def _promote(self, partition: str, candidate: Held, registered: Act, champion: Held | None, verdict: Verdict) -> None:
+    def _refused(self, candidate: Held) -> bool:
+        return any(act.record == candidate.id for act in self.archive.ledger.acts(self.product.name, "refuse"))
+
+    def _act(self, kind: Literal["promote", "refuse"], partition: str, registered: Act, verdict: Verdict) -> Act:
         segment, window = parse(partition)
-        current = self.archive.ledger.champion(self.product.name, segment)
-        if (current.record if current else None) != (champion.id if champion else None):
-            raise NotReady(f"{self.product.name}[{segment}]: the champion changed while its candidate was judged; run it again")
-        self.archive.ledger.move_champion(
-            Act(
-                kind="promote",
-                product=self.product.name,
-                segment=segment,
-                version=registered.version,
-                record=candidate.id,
-                by="gate",
-                reason="; ".join(verdict.reasons),
-                at=stamp(datetime.now(UTC)),
-                facts={"window": window},
-            ),
-            expected=current.version if current else None,
+        return Act(
+            kind=kind,
+            product=self.product.name,
+            segment=segment,
+            version=registered.version,
+            record=registered.record,
+            by="gate",
+            reason="; ".join(verdict.reasons),
+            at=stamp(datetime.now(UTC)),
+            facts={"window": window},
         )
+
+    def _promote(self, act: Act, champion: Held | None) -> None:
+        current = self.archive.ledger.champion(self.product.name, act.segment or "")
+        if (current.record if current else None) != (champion.id if champion else None):
+            raise NotReady(f"{self.product.name}[{act.segment}]: the champion changed while its candidate was judged; run it again")
+        self.archive.ledger.move_champion(act, expected=current.version if current else None)

@@ -1,14 +1,22 @@
 """The endpoint in the graph: `<product>/champion` -> `<product>/endpoint`, and `<product>/traffic` -> `<product>/predictions`."""
 
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from mlops_assets.evidence.archive import Held
+from mlops_assets.evidence.records import Check
+from mlops_assets.evidence.step import Step
 from mlops_assets.product import ModelProduct, Stage
+from mlops_assets.registry.assets import project_aliases
+from mlops_assets.serving.deploy import wait_until_served
 from mlops_assets.serving.steps import EndpointStep, PredictionsStep
-from mlops_assets.wiring import Look, dep, segments_by_window, step_asset
+from mlops_assets.serving.workers import live_workers
+from mlops_assets.wiring import Look, Told, dep, segments_by_window, step_asset
 
 HEARTBEAT = timedelta(hours=2)
+PATIENCE_S = 30.0
 
 
 def endpoint_asset(product: ModelProduct) -> dg.AssetsDefinition:
@@ -20,11 +28,12 @@ def endpoint_asset(product: ModelProduct) -> dg.AssetsDefinition:
         Look(description="The champions of all segments, deployed and answering.", kinds=frozenset({"http"}), fresh_for=HEARTBEAT),
         deps=[dep(product, Stage.CHAMPION)],
         checks={
-            "answers_as_offline": "Live answers equal the offline model's on a probe set.",
-            "is_served": "A worker is up and serves this deployment (warns: the state is kept for the next worker).",
+            "answers_as_offline": "No worker refused the models: each compared them with the offline ones on a probe set.",
+            "is_served": "Every live worker answers with this deployment (without one, it waits for the next worker).",
         },
         partitions=None,
         pool=f"{product.name}_endpoint",
+        then=_deployed,
     )
 
 
@@ -42,3 +51,23 @@ def predictions_asset(product: ModelProduct) -> dg.AssetsDefinition:
         },
         partitions=segments_by_window(product, monitored=True),
     )
+
+
+def _deployed(context: dg.AssetExecutionContext, step: Step, held: Held) -> Told:
+    """Wait for the workers and say which serve the deployment; MLflow's aliases are brought up to date as well."""
+    folder = step.settings.serving(step.product.name)
+    serving = wait_until_served(folder, held.id, PATIENCE_S)
+    live = live_workers(folder, datetime.now(UTC))
+    refused = [f"{worker.url}: {worker.error}" for worker in live if worker.refused == held.id]
+    project_aliases(context, step, held)
+    return Told(
+        metadata={"workers": dg.MetadataValue.json([worker.url for worker in serving])},
+        checks=list(_claims(len(serving), len(live), refused)),
+    )
+
+
+def _claims(serving: int, live: int, refused: list[str]) -> Iterable[Check]:
+    yield Check(name="answers_as_offline", passed=not refused, facts={"refused": list(refused)})
+    nobody = live == 0
+    passed = serving == live and not nobody
+    yield Check(name="is_served", passed=passed, severity="warn" if nobody else "error", facts={"serving": serving, "live": live})

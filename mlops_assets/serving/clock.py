@@ -37,7 +37,9 @@ class ServerClock:
     def read(self, header: bytes | None) -> int:
         """Return the machine's time, and refuse the header."""
         if header is not None:
-            raise Refused(400, f"header {HEADER} is refused: this endpoint stamps with its own clock (not `--clock replay`)")
+            raise Refused(
+                400, f"header {HEADER} is refused: this endpoint stamps with its own clock (not `--clock replay`)"
+            )
         return time.time_ns() // 1_000_000
 
 
@@ -58,7 +60,9 @@ class ReplayClock:
         if header is not None:
             self.move(header.decode("latin-1"))
         if self._ms is None:
-            raise Refused(400, f"the replayed clock has no time yet; send header {HEADER} with an ISO time or ms since 1970")
+            raise Refused(
+                400, f"the replayed clock has no time yet; send header {HEADER} with an ISO time or ms since 1970"
+            )
         return self._ms
 
     def move(self, to: str) -> int:
@@ -77,6 +81,8 @@ class ReplayClock:
             raise Refused(400, f"{HEADER}: found {to[:60]!r}; right is {right}")
         if self._ms is None and not self._grid.holds(moment(ms)):
             first = self._grid.bounds(self._grid.key(self._grid.start))[0]
-            raise Refused(400, f"{HEADER}: {to!r} is before the first monitoring window; right is {first.isoformat()} or later")
+            raise Refused(
+                400, f"{HEADER}: {to!r} is before the first monitoring window; right is {first.isoformat()} or later"
+            )
         self._ms = ms if self._ms is None else max(ms, self._ms)
         return self._ms

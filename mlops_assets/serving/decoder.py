@@ -6,9 +6,9 @@ its offset from UTC. Only a refused row is looked at twice, to name every field 
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, TypeGuard
 
 import msgspec
 from msgspec import Meta
@@ -28,7 +28,7 @@ class Decoded(NamedTuple):
 
 
 class RowDecoder:
-    """Decodes the rows of one model. `key` and `segment` are request fields beside the inputs; a key may be left out."""
+    """Decodes one model's rows. `key` and `segment` are request fields beside the inputs; a key may be left out."""
 
     def __init__(self, inputs: Mapping[str, ColumnSpec], *, key: str | None = None, segment: str | None = None) -> None:
         """Make the row type; fields keep their own names, whatever characters those have."""
@@ -52,12 +52,12 @@ class RowDecoder:
         try:
             return self._decoded(self._json.decode(body))
         except msgspec.ValidationError as error:
-            raise self._explained([read_json(bytes(body))], str(error), batch=False) from error
+            raise self._explained([read_json(bytes(body))], [None], str(error)) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise no_json(error) from error
 
-    def many(self, rows: list[object]) -> list[Decoded]:
-        """Return rows that are already parsed.
+    def many(self, rows: list[object], places: Sequence[int]) -> list[Decoded]:
+        """Return rows that are already parsed; `places` are their numbers in the request.
 
         Raises:
             Refused: 422 naming each row and field that is wrong.
@@ -65,19 +65,19 @@ class RowDecoder:
         try:
             return [self._decoded(row) for row in msgspec.convert(rows, self._rows)]
         except msgspec.ValidationError as error:
-            raise self._explained(rows, str(error), batch=True) from error
+            raise self._explained(rows, places, str(error)) from error
 
     def _decoded(self, row: msgspec.Struct) -> Decoded:
         values = msgspec.structs.astuple(row)
         key = values[self._key] if self._key is not None else None
         return Decoded(values[: len(self._inputs)], None if key is None else str(key))
 
-    def _explained(self, rows: list[object], error: str, *, batch: bool) -> Refused:
-        problems = [p for at, row in enumerate(rows) for p in self._problems(row, at if batch else None)]
+    def _explained(self, rows: list[object], places: Sequence[int | None], error: str) -> Refused:
+        problems = [found for row, place in zip(rows, places, strict=True) for found in self._problems(row, place)]
         return bad_rows(problems) if problems else Refused(422, error)
 
     def _problems(self, row: object, at: int | None) -> list[Problem]:
-        if not isinstance(row, dict):
+        if not is_object(row):
             return [Problem(row=at, field="", found=told(row), right="an object with one field per column")]
         found: list[Problem] = []
         for name, type_ in self._types.items():
@@ -86,17 +86,22 @@ class RowDecoder:
             elif not _fits(row[name], type_):
                 found.append(Problem(row=at, field=name, found=told(row[name]), right=self._right(name)))
         optional = self._optional
-        if optional in row and not _fits(row[optional], str | int | None):
+        if optional is not None and optional in row and not _fits(row[optional], str | int | None):
             found.append(Problem(row=at, field=optional, found=told(row[optional]), right=self._right(optional)))
         known = [*self._types, *([optional] if optional else [])]
         for name in row:
             if name not in known:
                 right = f"one of the known fields: {', '.join(known)}"
-                found.append(Problem(row=at, field=str(name), found="an unknown field", right=right))
+                found.append(Problem(row=at, field=name, found="an unknown field", right=right))
         return found
 
     def _right(self, name: str) -> str:
         return right(self._inputs[name]) if name in self._inputs else "text or an int"
+
+
+def is_object(value: object) -> TypeGuard[dict[str, object]]:
+    """Return whether a parsed JSON value is an object."""
+    return isinstance(value, dict)
 
 
 def right(spec: ColumnSpec) -> str:
@@ -138,7 +143,9 @@ def no_json(error: Exception) -> Refused:
 
 def _row_type(types: Mapping[str, object], optional: str | None) -> type[msgspec.Struct]:
     """Return a struct with fields c0, c1, … that are called by the columns' names in JSON."""
-    fields: list[tuple[str, object] | tuple[str, object, object]] = [(f"c{i}", type_) for i, type_ in enumerate(types.values())]
+    fields: list[tuple[str, object] | tuple[str, object, object]] = [
+        (f"c{i}", type_) for i, type_ in enumerate(types.values())
+    ]
     names = {f"c{i}": name for i, name in enumerate(types)}
     if optional is not None:
         fields.append((f"c{len(types)}", str | int | None, None))
@@ -163,7 +170,9 @@ def _exact(spec: ColumnSpec) -> object:
         ]
     if spec.type == "float":  # the bounds also keep out NaN and infinity
         largest = sys.float_info.max
-        return Annotated[float, Meta(ge=-largest if spec.min is None else spec.min, le=largest if spec.max is None else spec.max)]
+        return Annotated[
+            float, Meta(ge=-largest if spec.min is None else spec.min, le=largest if spec.max is None else spec.max)
+        ]
     if spec.type == "datetime":
         return Annotated[datetime, Meta(tz=True)]
     if spec.type == "bool":

@@ -16,7 +16,7 @@ DESIRED = "desired.json"
 _PAUSE_S = 0.05
 
 
-class Route(Struct, kw_only=True):
+class Route(Struct, frozen=True, kw_only=True):
     """The champion of a segment: version and record, its bytes and its spec in the store."""
 
     version: int
@@ -25,7 +25,7 @@ class Route(Struct, kw_only=True):
     spec: File
 
 
-class Deployment(Struct, kw_only=True):
+class Deployment(Struct, frozen=True, kw_only=True):
     """One version set for all segments. An unknown segment goes to the one named `fallback`, if any."""
 
     id: str
@@ -57,7 +57,7 @@ def read_deployment(folder: Path) -> Deployment | None:
 def wait_until_served(folder: Path, deployment_id: str, timeout_s: float) -> list[Worker]:
     """Return the live workers that answer with `deployment_id`, as soon as every other one has refused it.
 
-    Without a live worker there is nothing to wait for. After `timeout_s`, in seconds, those that answer by then are returned.
+    Without a live worker there is nothing to wait for. After `timeout_s` those that answer by then are returned.
     """
     deadline = time.monotonic() + timeout_s
     while True:

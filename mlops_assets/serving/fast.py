@@ -4,9 +4,12 @@ import ctypes
 import threading
 import weakref
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from lightgbm import Booster
 
 _NORMAL, _FLOAT64, _ALL = 0, 1, -1
 
@@ -34,8 +37,8 @@ class SingleRow:
 class _Buffers:
     """Input and output of one thread, and what LightGBM prepares once."""
 
-    def __init__(self, booster: Any, features: int, classes: int) -> None:
-        from lightgbm.basic import _LIB, _safe_call
+    def __init__(self, booster: "Booster", features: int, classes: int) -> None:
+        from lightgbm.basic import _LIB, _safe_call  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
 
         self._row = np.zeros(features)
         self._out = np.zeros(classes)
@@ -52,7 +55,7 @@ class _Buffers:
         )
         self._checked(
             _LIB.LGBM_BoosterPredictForMatSingleRowFastInit(
-                booster._handle,
+                booster._handle,  # pyright: ignore[reportPrivateUsage]
                 ctypes.c_int(_NORMAL),
                 ctypes.c_int(0),
                 ctypes.c_int(_ALL),
@@ -65,6 +68,6 @@ class _Buffers:
         weakref.finalize(self, _LIB.LGBM_FastConfigFree, self._config)
 
     def score(self, features: Sequence[object]) -> list[float]:
-        self._row[:] = features
+        self._row[:] = features  # pyright: ignore[reportArgumentType, reportCallIssue]
         self._checked(self._call(*self._arguments))
         return self._out.tolist()

@@ -47,7 +47,7 @@ class _Mlflow(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Forms:
-    """Tells request forms apart with one pass over the body. A product with a column `rows` sends its rows in `rows`."""
+    """Tells request forms apart in one pass over the body. A product with a column `rows` sends rows in `rows`."""
 
     def __init__(self, segment: str | None) -> None:
         """Look at the request field `segment` on the way, if the product has one."""

@@ -1,8 +1,8 @@
 """The log's file format: frames in an append-only file, each whole or refused, readable past any damage.
 
-A frame is magic, body length, CRC32 of the rest, sequence number, 16-byte id, body. A file begins with an opening frame and
-ends with a closing one (once its writer is done with it); both carry the next sequence number and no body, so that a
-reader knows how many frames there were.
+A frame is magic, body length, CRC32 of the rest, sequence number, 16-byte id, body. A file begins with an opening frame
+and ends with a closing one, once its writer is done with it; both carry the next sequence number and no body, so that
+a reader knows how many frames there were.
 """
 
 import fcntl
@@ -58,7 +58,7 @@ def pack(seq: int, id_: bytes, body: bytes = b"") -> bytes:
 
 
 class FrameFile:
-    """A log file that one process appends to. It holds the file's lock while it is open, so nobody deletes it meanwhile."""
+    """A log file that one process appends to. While it is open it is locked, so nobody deletes it."""
 
     def __init__(self, path: Path) -> None:
         """Open or create `path`.
@@ -106,7 +106,7 @@ def read_frames(data: Data) -> Reading:
             first = frame.seq if first is None else first
         elif frame.id == CLOSING:
             end = frame.seq
-        elif frame.seq not in numbers:
+        else:
             numbers.add(frame.seq)
             frames.append(frame)
     if numbers:
@@ -150,7 +150,7 @@ def mapped(path: Path) -> Data:
 
 
 def _open_locked(path: Path) -> int:
-    """Return a locked descriptor of `path`. A sealer may have deleted the file just before the lock was ours: then again."""
+    """Return a locked descriptor of `path`; open it again if a sealer deleted it just before the lock was ours."""
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)

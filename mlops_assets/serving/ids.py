@@ -1,4 +1,4 @@
-"""Inference ids: UUIDv7 (RFC 9562), so that an id says when its prediction was made. Row `i` of a batch is `<id>.<i>`."""
+"""Inference ids: UUIDv7 (RFC 9562), so an id says when its prediction was made. Row `i` of a batch is `<id>.<i>`."""
 
 import random
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ class InferenceId:
     row: int | None = None
 
     def __str__(self) -> str:
+        """Return the id's text."""
         return text(self.request) if self.row is None else f"{text(self.request)}.{self.row}"
 
 

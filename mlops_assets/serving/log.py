@@ -1,19 +1,27 @@
 """The inference log: one file per worker and monitoring window, and what a frame's body says of its predictions.
 
-An acknowledged prediction is in the file, whatever happens to the process next: `append` returns after the write, and the
-answer leaves after `append`. Nothing is forced to the platter: a power cut may lose the last seconds.
+An acknowledged prediction is in the file, whatever happens to the process next: `append` returns after the write, and
+the answer leaves after `append`. Nothing is forced to the platter: a power cut may lose the last seconds.
 """
 
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+import polars as pl
 
 from mlops_assets.serving.frames import CLOSING, OPENING, FrameFile, LogRefused, pack
 from mlops_assets.serving.ids import ms_of, time_of, to_ms
 from mlops_assets.windows import Grid
 
 Kind = Literal["int", "float", "str", "bool", "datetime"]
+TYPES: dict[Kind, pl.DataType] = {
+    "int": pl.Int64(),
+    "float": pl.Float64(),
+    "str": pl.String(),
+    "bool": pl.Boolean(),
+    "datetime": pl.Datetime("us", "UTC"),
+}
 
 
 class Columns(msgspec.Struct, frozen=True, array_like=True):

@@ -68,7 +68,9 @@ def oip_rows(request: OipRequest, binary: bytes) -> list[object]:
         else:
             values = list(_flat(tensor.data or []))
         if len(values) != rows:
-            raise Refused(422, f"tensor {tensor.name!r} has {len(values)} values, but its shape {tensor.shape} says {rows}")
+            raise Refused(
+                422, f"tensor {tensor.name!r} has {len(values)} values, but its shape {tensor.shape} says {rows}"
+            )
         columns[tensor.name], height = values, rows
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
@@ -79,7 +81,9 @@ def _height(tensor: Tensor) -> int:
         raise Refused(422, f"tensor {tensor.name!r} is of datatype {told(tensor.datatype)}; right is one of {known}")
     shape = tensor.shape
     if len(shape) not in (1, 2) or shape[0] < 0 or (len(shape) == 2 and shape[1] != 1):
-        raise Refused(422, f"tensor {tensor.name!r} has shape {shape}; right is [rows] or [rows, 1], a tensor per column")
+        raise Refused(
+            422, f"tensor {tensor.name!r} has shape {shape}; right is [rows] or [rows, 1], a tensor per column"
+        )
     return shape[0]
 
 

@@ -1,8 +1,9 @@
 """Outcomes, the labels that come late: filed by inference id under the window of the prediction, and kept for good."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import polars as pl
@@ -11,6 +12,7 @@ from mlops_assets.serving.frames import FrameFile, mapped, pack, read_frames
 from mlops_assets.serving.ids import InferenceId, parse, time_of
 from mlops_assets.serving.index import canonical
 from mlops_assets.serving.refusal import Problem, Refused, bad_rows, told
+from mlops_assets.serving.router import Table
 from mlops_assets.windows import Grid
 
 MAX_OUTCOMES = 10_000
@@ -54,9 +56,18 @@ class Labels(msgspec.Struct, frozen=True, kw_only=True):
         return label if not self.classes or label in self.classes else None
 
     def __str__(self) -> str:
+        """Return in words what a label may be."""
         if self.number:
             return "a number"
         return f"one of {', '.join(map(repr, self.classes))}" if self.classes else "text, an int or a bool"
+
+
+def labels_of(kind: Literal["binary", "multiclass", "regression"], table: Table) -> Labels:
+    """Return what a product's labels may be; a multiclass label may be of a class that no model has seen yet."""
+    if kind != "binary":
+        return Labels(number=kind == "regression")
+    classes = (name for by in table.answerers.values() for name in by.model.spec.classes)
+    return Labels(classes=tuple(dict.fromkeys(classes)))
 
 
 def read_outcomes(body: bytes, labels: Labels) -> list[tuple[InferenceId, str]]:
@@ -80,38 +91,54 @@ def read_outcomes(body: bytes, labels: Labels) -> list[tuple[InferenceId, str]]:
     return [each for each in read if each is not None]
 
 
-def file_outcomes(
-    folder: Path, grid: Grid, writer: str, *, id_: bytes, first_seq: int, outcomes: list[tuple[InferenceId, str]]
-) -> int:
-    """Write `outcomes` under the windows of their predictions, a frame each, and return how many frames that took.
+def filed_outcomes(folder: Path, grid: Grid, read: list[tuple[InferenceId, str]]) -> dict[str, list[tuple[str, str]]]:
+    """Return (inference id, label) by the window of the prediction.
 
     Raises:
-        Refused: 422 naming the ids that the product never gave out; then nothing is written.
-        LogRefused: If the disk is full; what was written before it may be sent again.
+        Refused: 422 naming the ids that the product at `folder` never gave out.
     """
-    names = canonical(folder, grid, (each for each, _ in outcomes))
+    names = canonical(folder, grid, (each for each, _ in read))
     right = "an id from header mlops-inference-id; <id>.<row> for a row of a batch"
-    unknown = [
-        Problem(row=at, field="inference_id", found=f"{each}, which was never given out", right=right)
-        for at, (each, _) in enumerate(outcomes)
-        if names[each] is None
-    ]
-    if unknown:
-        raise bad_rows(unknown)
+    problems: list[Problem] = []
     windows: dict[str, list[tuple[str, str]]] = {}
-    for each, label in outcomes:
-        windows.setdefault(grid.key(time_of(each.request)), []).append((names[each] or "", label))
-    for seq, (window, filed) in enumerate(windows.items(), start=first_seq):
-        file = FrameFile(folder / "outcomes" / window / f"{writer}.log")
-        try:
-            file.append(pack(seq, id_, msgspec.msgpack.encode(filed)))
-        finally:
-            file.close()
-    return len(windows)
+    for at, (each, label) in enumerate(read):
+        if (name := names[each]) is None:
+            problems.append(
+                Problem(row=at, field="inference_id", found=f"{each}, which was never given out", right=right)
+            )
+        else:
+            windows.setdefault(grid.key(time_of(each.request)), []).append((name, label))
+    if problems:
+        raise bad_rows(problems)
+    return windows
+
+
+class OutcomeLog:
+    """The outcomes that one worker received: a frame per request and window of its predictions."""
+
+    def __init__(self, folder: Path, writer: str) -> None:
+        """Write to `<folder>/<window>/<writer>.log`."""
+        self._folder = folder
+        self._writer = writer
+        self._seq = 0
+
+    def append(self, id_: bytes, windows: Mapping[str, list[tuple[str, str]]]) -> None:
+        """File outcomes received at the time of `id_`.
+
+        Raises:
+            LogRefused: If the disk is full; sending the same outcomes again does no harm.
+        """
+        for window, filed in windows.items():
+            file = FrameFile(self._folder / window / f"{self._writer}.log")
+            try:
+                file.append(pack(self._seq, id_, msgspec.msgpack.encode(filed)))
+            finally:
+                file.close()
+            self._seq += 1
 
 
 def outcomes(folder: Path, window: str) -> pl.DataFrame:
-    """Return the newest outcome of each prediction of `window`, by inference id; `received_at` is the endpoint's clock."""
+    """Return the newest outcome of each prediction of `window`; `received_at` is by the endpoint's clock."""
     rows = [row for path in sorted((folder / "outcomes" / window).glob("*.log")) for row in _rows(path)]
     frame = pl.DataFrame(rows, schema=SCHEMA, orient="row").sort("inference_id", "received_at", maintain_order=True)
     return frame.unique("inference_id", keep="last", maintain_order=True)

@@ -1,4 +1,4 @@
-"""A stored model -> scores of decoded rows: one row in microseconds, and never another answer than the offline model's."""
+"""A stored model -> scores of decoded rows: one in microseconds, and never another answer than the offline model's."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,24 +9,16 @@ from numpy.typing import NDArray
 
 from mlops_assets.features.transform import Transform
 from mlops_assets.serving.fast import SingleRow
-from mlops_assets.serving.log import Kind
+from mlops_assets.serving.log import TYPES
 from mlops_assets.training.model import ModelSpec, to_matrix
 from mlops_assets.training.trainers import load_predictor
 
 TOLERANCE = 1e-9
-POLARS_TYPES: dict[Kind, pl.DataType] = {
-    "int": pl.Int64(),
-    "float": pl.Float64(),
-    "str": pl.String(),
-    "bool": pl.Boolean(),
-    "datetime": pl.Datetime("us", "UTC"),
-}
-
 Values = tuple[object, ...]
 
 
 class Score(NamedTuple):
-    """What a model said of a row. `output` is the probability of the positive class, the value, or the top class's place.
+    """What a model said of a row. `output` is the probability of the positive class, the value, or the top class.
 
     `probabilities` are those of all classes of a multiclass model. `features` are None where they are the inputs.
     """
@@ -51,7 +43,7 @@ class Predictor:
         """
         self.spec = spec
         self._offline = load_predictor(spec, model)
-        self._schema = {name: POLARS_TYPES[column.type] for name, column in spec.inputs.items()}
+        self._schema = {name: TYPES[column.type] for name, column in spec.inputs.items()}
         self._transform = Transform(spec.transform) if spec.transform else None
         places = {name: place for place, name in enumerate(spec.inputs)}
         if self._transform is None and (unknown := [name for name in spec.features if name not in places]):
@@ -86,7 +78,7 @@ class Predictor:
         for row, right, *found in zip(rows, offline, map(self.one, rows), self.many(rows), strict=True):
             for score in found:
                 answer = (score.output,) if score.probabilities is None else score.probabilities
-                if max(abs(a - b) for a, b in zip(answer, _floats(right), strict=True)) > TOLERANCE:
+                if not all(abs(a - b) <= TOLERANCE for a, b in zip(answer, _floats(right), strict=True)):
                     fields = dict(zip(self.spec.inputs, row, strict=True))
                     raise NotEqual(f"the endpoint answers {answer} where the offline model says {right} for {fields}")
 

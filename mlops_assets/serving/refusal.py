@@ -6,7 +6,7 @@ import msgspec
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing wrong with a request. `row` counts from 0, absent where there is one; `field` is "" for the row itself."""
+    """One thing wrong with a request. `row` counts from 0, None where there is one; `field` is "" for a whole row."""
 
     field: str
     found: str
@@ -14,6 +14,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     row: int | None = None
 
     def __str__(self) -> str:
+        """Return the problem as one sentence."""
         where = "" if self.row is None else f"row {self.row}: "
         field = f"field {self.field!r}: " if self.field else ""
         return f"{where}{field}found {self.found}; right is {self.right}"

@@ -1,4 +1,4 @@
-"""Segment -> the model that answers for it: an immutable table, replaced at once; loaded models stay warm for a way back."""
+"""Segment -> the model that answers for it: an immutable table, replaced at once; the ones before stay warm."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -71,7 +71,7 @@ def empty_table(product: ModelProduct) -> Table:
 
 
 class Loader:
-    """Makes tables of deployments. A model is loaded and checked once, and kept while one of the last two tables has it."""
+    """Makes tables of deployments. A model is loaded and checked once, and kept while the last two tables have it."""
 
     def __init__(self, product: ModelProduct, store: Store) -> None:
         """Read models from `store`."""
@@ -111,7 +111,9 @@ class Loader:
             predictor.check(rows)
         source = self._product.source
         inputs: list[tuple[str, Kind]] = [(name, column.type) for name, column in spec.inputs.items()]
-        features: list[tuple[str, Kind]] = [(name, "str" if name in spec.categories else "float") for name in spec.features]
+        features: list[tuple[str, Kind]] = [
+            (name, "str" if name in spec.categories else "float") for name in spec.features
+        ]
         return Model(
             spec=spec,
             decoder=RowDecoder(spec.inputs, key=source.key, segment=source.segment),

@@ -1,8 +1,9 @@
 """The workers of a product: each keeps one small file saying who it is, what it serves and how far its log is closed.
 
-The file's mtime is the worker's heartbeat. Files of dead workers stay: the earliest says where the product's traffic began.
+The file's mtime is the worker's heartbeat. Files of dead workers stay: the earliest says where the traffic began.
 """
 
+import contextlib
 import threading
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -70,7 +71,8 @@ class Registration:
 
     def _write(self, worker: Worker) -> None:
         self.worker = worker
-        replace(self._path, msgspec.json.encode(worker))
+        with contextlib.suppress(OSError):  # a full disk: the worker looks silent until a later beat succeeds
+            replace(self._path, msgspec.json.encode(worker))
 
 
 def workers(folder: Path) -> list[tuple[Worker, float]]:

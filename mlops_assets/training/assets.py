@@ -1,6 +1,5 @@
 """Training in the graph: `<product>/features` of the last windows -> `<product>/model`, one MLflow run each."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -13,7 +12,7 @@ from mlops_assets.product import Compute, ModelProduct, Stage
 from mlops_assets.training.resources import KEY, MlflowRun, end_mlflow_on_run_finished
 from mlops_assets.training.step import ModelStep, report
 from mlops_assets.training.tracking import MlflowTracker, origin_tags
-from mlops_assets.wiring import Events, Look, Platform, check_specs, dep, events, segments_by_window
+from mlops_assets.wiring import Events, Look, Platform, Told, check_specs, dep, events, segments_by_window
 
 CHECKS = {
     "reaches_floor": "The gate's metric reaches its floor on held-out rows (warns: a weak model is kept to be looked at).",
@@ -36,7 +35,7 @@ def model_asset(product: ModelProduct) -> dg.AssetsDefinition:
         deps=[dep(product, Stage.FEATURES, back)],
         partitions_def=partitions,
         check_specs=check_specs(key, CHECKS, partitions),
-        required_resource_keys={KEY},
+        required_resource_keys={KEY, "platform"},
         hooks={end_mlflow_on_run_finished},
         pool="gpu" if product.compute.gpu else None,
         op_tags={"dagster-k8s/config": pod_resources(product.compute)},
@@ -45,7 +44,8 @@ def model_asset(product: ModelProduct) -> dg.AssetsDefinition:
         kinds=set(look.kinds),
         description=look.description,
     )
-    def model(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> Events:
+    def model(context: dg.AssetExecutionContext) -> Events:
+        platform: Platform = context.resources.platform
         yield from events(context, platform.step(ModelStep, product), _publish)
 
     return model
@@ -58,14 +58,15 @@ def pod_resources(compute: Compute) -> dict[str, Json]:
     return {"container_config": {"resources": {"requests": {**asked, **gpu}, "limits": {"memory": compute.memory, **gpu}}}}
 
 
-def _publish(context: dg.AssetExecutionContext, step: Step, held: Held) -> Mapping[str, dg.MetadataValue]:
+def _publish(context: dg.AssetExecutionContext, step: Step, held: Held) -> Told:
     """Show a new model in MLflow and register its version in the ledger; both only once per record."""
     product, ledger = step.product.name, step.archive.ledger
     known = next((act for act in ledger.acts(product, "register") if act.record == held.id), None)
     if known is None:
         known = ledger.register(_registered(context, step, held))
     run_id = str(known.facts["mlflow_run_id"])
-    return {"version": dg.MetadataValue.text(f"{product}@{known.version}"), "mlflow_run_id": dg.MetadataValue.text(run_id)}
+    shown = {"version": f"{product}@{known.version}", "mlflow_run_id": run_id}
+    return Told(metadata={name: dg.MetadataValue.text(text) for name, text in shown.items()})
 
 
 def _registered(context: dg.AssetExecutionContext, step: Step, held: Held) -> Act:

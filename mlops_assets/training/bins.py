@@ -1,4 +1,4 @@
-"""Rows -> exact integer counts over bins frozen at training. Counts merge exactly, in any order."""
+"""Rows -> exact integer counts over bins that were frozen at training. Counts merge exactly, in any order."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,9 +9,6 @@ from numpy.typing import NDArray
 
 from mlops_assets.evidence.records import Struct, digest
 
-QUANTILES = 20
-LEVELS = 20
-RARE = 5_000  # a column with more levels than these has no closed list of values, so none of them is "unseen"
 SCALE = 1_024  # fixed point of the Gram matrix: integers add up exactly where floats do not
 REACH = 64.0  # sd at which a value is clipped: (64 · 1024)² · 65,536 rows stay below 2^53, exact in a float64 product
 CHUNK = 65_536
@@ -20,11 +17,11 @@ TEXT = (pl.String, pl.Categorical, pl.Enum)
 Floats = NDArray[np.float64]
 
 
-class NumericBins(Struct):
+class NumericBins(Struct, frozen=True, kw_only=True):
     """Bins of a numeric column: below `edges[0]`, [edge, next edge) each, and from the last edge on.
 
-    The first edge is training's minimum, the last one just over its maximum. `mean` and `sd` are of training's values
-    clipped to [`low`, `high`], so that one value of 1e6 does not make every later shift look small.
+    The first edge is training's third smallest value, the last one just over its third largest. `mean` and `sd` are of
+    training's values clipped to [`low`, `high`], so that one value of 1e6 does not make every later shift look small.
     """
 
     column: str
@@ -35,7 +32,7 @@ class NumericBins(Struct):
     sd: float
 
 
-class TextBins(Struct):
+class TextBins(Struct, frozen=True, kw_only=True):
     """Bins of a text column: one per level, then other (known, but rare), then unseen (never met in training).
 
     `rare` is None where there are too many levels to list; then all that is no level counts as other.
@@ -46,7 +43,7 @@ class TextBins(Struct):
     rare: list[str] | None
 
 
-class Bins(Struct):
+class Bins(Struct, frozen=True, kw_only=True):
     """What live rows are counted over, frozen with the model."""
 
     numeric: list[NumericBins]
@@ -63,7 +60,7 @@ class Bins(Struct):
         return [part.column for part in (*self.numeric, *self.text)]
 
 
-class ColumnCounts(Struct):
+class ColumnCounts(Struct, frozen=True, kw_only=True):
     """One column: rows per bin, missing values (null and NaN), infinite ones."""
 
     bins: list[int]
@@ -76,7 +73,7 @@ class ColumnCounts(Struct):
         return sum(self.bins)
 
 
-class Counts(Struct):
+class Counts(Struct, frozen=True, kw_only=True):
     """Exact counts of some rows. `gram` is the lower triangle of ZᵀZ, Z = (1, numeric columns in sd · 1024).
 
     A missing value enters Z as 0, the column's mean. `changes` says where the rows' schema is not training's.
@@ -86,7 +83,7 @@ class Counts(Struct):
     rows: int
     columns: dict[str, ColumnCounts]
     gram: list[int]
-    changes: list[str] = []
+    changes: list[str] = msgspec.field(default_factory=list[str])
 
     def matrix(self) -> Floats:
         """Return ZᵀZ in sd units, shape (1 + numeric columns, 1 + numeric columns)."""
@@ -98,27 +95,6 @@ class Counts(Struct):
         return (full + np.tril(full, -1).T) / np.outer(scale, scale)
 
 
-def freeze_bins(frame: pl.DataFrame, columns: Sequence[str]) -> Bins:
-    """Return the bins of `columns`: 20 quantile bins of a numeric one, the 20 most frequent levels of a text one.
-
-    Raises:
-        ValueError: If a column is missing, or neither a number nor text.
-    """
-    numeric: list[NumericBins] = []
-    text: list[TextBins] = []
-    for name in columns:
-        if name not in frame.columns:
-            raise ValueError(f"no column {name!r} to freeze bins of; found: {', '.join(frame.columns)}")
-        kind = _kind(frame.schema[name])
-        if kind == "text":
-            text.append(_text_bins(frame[name]))
-        elif kind in ("number", "nothing"):
-            numeric.append(_numeric_bins(name, _numbers(frame[name])))
-        else:
-            raise ValueError(f"column {name!r} is {frame.schema[name]}; right is a number, a bool or text")
-    return Bins(numeric=numeric, text=text)
-
-
 def count(frame: pl.DataFrame, bins: Bins) -> Counts:
     """Return the exact counts of `frame` over `bins`; a missing or mistyped column is a change, not an error."""
     columns: dict[str, ColumnCounts] = {}
@@ -126,7 +102,7 @@ def count(frame: pl.DataFrame, bins: Bins) -> Counts:
     numbers: list[Floats | None] = []
     for part in bins.numeric:
         problem = _problem(frame, part.column, "number")
-        values = None if problem else _numbers(frame[part.column])
+        values = None if problem else numbers_of(frame[part.column])
         numbers.append(values)
         if values is None:
             changes.append(problem or "")
@@ -168,7 +144,8 @@ def _add(a: ColumnCounts, b: ColumnCounts) -> ColumnCounts:
     )
 
 
-def _kind(dtype: pl.DataType) -> str:
+def kind_of(dtype: pl.DataType) -> str:
+    """Return `text`, `number` (bools too), `nothing` (all null) or the type's own name."""
     if dtype in TEXT:
         return "text"
     if dtype.is_numeric() or dtype == pl.Boolean:
@@ -179,35 +156,13 @@ def _kind(dtype: pl.DataType) -> str:
 def _problem(frame: pl.DataFrame, name: str, expected: str) -> str | None:
     if name not in frame.columns:
         return f"{name} is missing"
-    found = _kind(frame.schema[name])
+    found = kind_of(frame.schema[name])
     return None if found in (expected, "nothing") else f"{name} is {found}, was {expected}"
 
 
-def _numbers(series: pl.Series) -> Floats:
+def numbers_of(series: pl.Series) -> Floats:
+    """Return numbers or bools as floats, missing values as NaN."""
     return series.cast(pl.Float64).to_numpy()
-
-
-def _numeric_bins(name: str, values: Floats) -> NumericBins:
-    finite = np.sort(values[np.isfinite(values)])
-    if not len(finite):
-        return NumericBins(column=name, edges=[], low=0.0, high=0.0, mean=0.0, sd=0.0)
-    cuts = finite[np.linspace(0, len(finite) - 1, QUANTILES + 1).astype(int)]
-    ties = cuts[:-1][cuts[1:] == cuts[:-1]]  # a value that fills a whole bin gets a bin of its own
-    edges = np.unique(np.concatenate([cuts, np.nextafter(ties, np.inf), np.nextafter(cuts[-1:], np.inf)]))
-    inner_low, inner_high = finite[int(0.001 * (len(finite) - 1))], finite[int(np.ceil(0.999 * (len(finite) - 1)))]
-    width = (inner_high - inner_low) or (finite[-1] - finite[0])
-    low, high = float(max(finite[0], inner_low - width)), float(min(finite[-1], inner_high + width))
-    clipped = np.clip(finite, low, high)
-    return NumericBins(
-        column=name, edges=edges.tolist(), low=low, high=high, mean=float(clipped.mean()), sd=float(clipped.std())
-    )
-
-
-def _text_bins(series: pl.Series) -> TextBins:
-    found = series.cast(pl.String).drop_nulls().value_counts(name="rows")
-    levels = found.sort(["rows", series.name], descending=[True, False])[series.name].to_list()
-    rare = sorted(levels[LEVELS:])
-    return TextBins(column=series.name, levels=levels[:LEVELS], rare=rare if len(rare) <= RARE else None)
 
 
 def _count_numbers(values: Floats, part: NumericBins) -> ColumnCounts:

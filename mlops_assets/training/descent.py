@@ -1,6 +1,8 @@
 """First weights and rows -> the best weights: the training loop of a network, in torch."""
+# torch's types are partial.
+# pyright: reportUnknownMemberType=false
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -73,7 +75,7 @@ def descend(
     with _threads(int(params["num_threads"])):
         for _ in range(int(params["epochs"])):
             order = torch.from_numpy(random.permutation(len(rows.labels))).to(device)
-            for some in order.split(int(params["batch"])):
+            for some in torch.split(order, int(params["batch"])):
                 optimiser.zero_grad()
                 learning.loss(weights, task, some).backward()
                 optimiser.step()
@@ -130,7 +132,7 @@ def _forward(weights: "Weights", dense: "torch.Tensor", codes: "torch.Tensor") -
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def _threads(count: int) -> Generator[None]:
     """Compute on `count` threads: another number could add up in another order."""
     import torch
 

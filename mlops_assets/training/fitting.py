@@ -18,15 +18,14 @@ from mlops_assets.training.model import (
     ModelSpec,
     Predictor,
     Task,
+    is_text,
     label_codes,
     label_names,
     to_matrix,
 )
+from mlops_assets.training.split import FEWEST, Split, filled, split
 
 Params = Mapping[str, int | float | str | bool]
-SHARE = 0.2
-AT_LEAST = 100  # below this many rows, an AUC's standard error is above 0.05
-FEWEST = 10
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -101,28 +100,6 @@ class Trained:
     params: dict[str, int | float | str | bool]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Split:
-    """Three runs of rows that follow each other in time."""
-
-    fit: slice
-    validation: slice
-    holdout: slice
-
-
-def split(windows: tuple[int, ...], used: int) -> Split:
-    """Return the split of the newest `used` windows; validation and held-out rows come from the newest one.
-
-    Both are its newest fifth, or 100 rows where half of it is that many. They do not depend on `used`.
-    """
-    rows = sum(windows)
-    held = _newest(windows[-1])
-    validated = _newest(windows[-1] - held)
-    middle, end = rows - held - validated, rows - held
-    begin = rows - sum(windows[-used:])
-    return Split(fit=slice(begin, middle), validation=slice(middle, end), holdout=slice(end, rows))
-
-
 def train(data: TrainingSet, params: Params, seed: int, learner: Learner) -> Trained:
     """Return the model that `learner` makes of `data`; the same input gives the same bytes on CPU.
 
@@ -133,7 +110,7 @@ def train(data: TrainingSet, params: Params, seed: int, learner: Learner) -> Tra
     if not data.ordered:
         order = np.random.default_rng(seed).permutation(order)
         data = replace(data, features=data.features[order], labels=data.labels[order])
-    windows = tuple(count for count in data.windows or (data.features.height,) if count)
+    windows = filled(data.windows or (data.features.height,))
     spec = _spec(data, windows, learner.kind)
     rows = Rows(matrix=to_matrix(data.features, spec), labels=label_codes(data.labels, spec))
     choices = range(1, len(windows) + 1) if data.forget else (len(windows),)
@@ -169,13 +146,12 @@ def _learn(learner: Learner, spec: ModelSpec, rows: Rows, cut: Split, params: Pa
 def _spec(data: TrainingSet, windows: tuple[int, ...], kind: str) -> ModelSpec:
     height = data.features.height
     if height < FEWEST or sum(windows) != height or len(data.labels) != height:
-        raise ValueError(
-            f"{height} rows, {len(data.labels)} labels, {sum(windows)} rows in windows; right is {FEWEST} or more, alike"
-        )
+        found = f"{height} rows, {len(data.labels)} labels, {sum(windows)} rows in windows"
+        raise ValueError(f"found {found}; right is one number, {FEWEST} or more")
     if data.labels.null_count() or (data.labels.dtype.is_float() and not data.labels.is_finite().all()):
         raise ValueError("a label is missing or not finite; leave rows without a label out of the training set")
     before = data.features[: split(windows, 1).holdout.start]
-    texts = [name for name, dtype in data.features.schema.items() if dtype in (pl.String, pl.Categorical, pl.Enum)]
+    texts = [name for name, dtype in data.features.schema.items() if is_text(dtype)]
     return ModelSpec(
         kind=kind,
         task=data.task,
@@ -193,15 +169,11 @@ def _classes(labels: pl.Series, task: Task) -> list[str]:
             raise ValueError(f"the label of a regression is {labels.dtype}; right is a number")
         return []
     found = label_names(labels).unique().to_list()
-    found.sort(key=(lambda name: (float(name), name)) if labels.dtype.is_numeric() else None)
+    found.sort(key=float if labels.dtype.is_numeric() else None)
     if len(found) < 2 or (task == "binary" and len(found) > 2):
         right = "two, or `kind: multiclass`" if task == "binary" else "two or more"
         raise ValueError(f"a {task} label has {len(found)} classes ({', '.join(found[:5])}); right is {right}")
     return found
-
-
-def _newest(rows: int) -> int:
-    return min(max(round(rows * SHARE), AT_LEAST), rows // 2)
 
 
 def _shares(features: list[str], gains: list[float]) -> dict[str, float]:

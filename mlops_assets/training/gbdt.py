@@ -1,4 +1,6 @@
 """Gradient-boosted trees: LightGBM with native categories and missing values, stored as its text."""
+# LightGBM's types are partial.
+# pyright: reportUnknownMemberType=false
 
 from typing import TYPE_CHECKING
 
@@ -21,10 +23,13 @@ OBJECTIVES: dict[Task, tuple[str, str]] = {
     "multiclass": ("multiclass", "multi_logloss"),
     "regression": ("regression", "rmse"),
 }
-PARAMS = (*DEFAULTS, "num_leaves", "max_depth", "min_data_in_leaf", "min_sum_hessian_in_leaf", "min_gain_to_split")
-PARAMS += ("feature_fraction", "bagging_fraction", "bagging_freq", "lambda_l1", "lambda_l2", "max_bin", "path_smooth")
-PARAMS += ("boosting", "extra_trees", "linear_tree", "is_unbalance", "scale_pos_weight", "objective", "alpha")
-PARAMS += ("cat_smooth", "cat_l2", "min_data_per_group", "max_cat_threshold", "max_cat_to_onehot")
+PARAMS = (
+    *DEFAULTS,
+    *("num_leaves", "max_depth", "min_data_in_leaf", "min_sum_hessian_in_leaf", "min_gain_to_split", "max_bin"),
+    *("feature_fraction", "bagging_fraction", "bagging_freq", "lambda_l1", "lambda_l2", "path_smooth", "boosting"),
+    *("extra_trees", "linear_tree", "is_unbalance", "scale_pos_weight", "objective", "alpha", "max_cat_threshold"),
+    *("cat_smooth", "cat_l2", "min_data_per_group", "max_cat_to_onehot"),
+)
 
 
 def fit(features: TrainingSet, params: Params, seed: int) -> Trained:

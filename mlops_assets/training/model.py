@@ -88,10 +88,15 @@ def label_codes(labels: pl.Series, spec: ModelSpec) -> Matrix:
     return names.select(_number(pl.String(), "label", spec.classes)).to_series().to_numpy()
 
 
+def is_text(dtype: pl.DataType) -> bool:
+    """Return whether a column of this type is categorical to a model."""
+    return isinstance(dtype, pl.String | pl.Categorical | pl.Enum)
+
+
 def _number(dtype: pl.DataType, name: str, levels: list[str] | None) -> pl.Expr:
     if levels is not None:
         codes = pl.col(name).cast(pl.String).replace_strict(levels, range(len(levels)), default=None)
         return codes.cast(pl.Float64).fill_null(float("nan"))
-    if dtype in (pl.String, pl.Categorical, pl.Enum):
+    if is_text(dtype):
         raise ValueError(f"feature {name!r} is text, but the model knows no levels of it; right is a number")
     return pl.col(name).cast(pl.Float64).fill_null(float("nan"))

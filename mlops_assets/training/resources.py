@@ -4,11 +4,13 @@ Importing mlflow takes seconds, and most steps that hold the resource skip. What
 a run is closed by its own step (dagster-mlflow waits for the last step of the job) and never left open or FINISHED when
 its process is stopped.
 """
+# The types of Dagster's hooks and of dagster-mlflow are partial.
+# pyright: reportUnknownMemberType=false
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import dagster as dg
 
@@ -32,21 +34,26 @@ class MlflowRun:
         """Whether somebody has used it, so that there is a run."""
         return self._real is not None
 
+    @property
+    def tracker(self) -> MlflowTracker:
+        """The store in which the run is."""
+        return MlflowTracker(self._context.resource_config["mlflow_tracking_uri"])
+
     def start(self, experiment: str | None = None) -> str:
         """Return the id of this Dagster run's MLflow run, which is opened in `experiment` if it is not open yet."""
         if self._real is None:
-            config = self._context.resource_config
-            chosen = experiment or config["experiment_name"]
-            tracker = MlflowTracker(config["mlflow_tracking_uri"])
-            tracker.experiment(chosen)
-            tracker.close_lost(chosen, self._is_over)
-            self._real = self._open({**config, "experiment_name": chosen, "env": {}, "extra_tags": {}})
-        return self.active_run().info.run_id
+            self._real = self._open(experiment or self._context.resource_config["experiment_name"])
+        from mlflow import active_run
+
+        run = active_run()
+        assert run is not None
+        return run.info.run_id
 
     def close(self, status: str) -> None:
-        """End the run if it is still open."""
+        """End the run if it is still open; whoever uses it next opens it again."""
         if self.opened:
             self.end_run(status)
+        self._real = None
         self._cleanup.close()
 
     def __getattr__(self, name: str) -> Callable[..., object]:
@@ -55,21 +62,24 @@ class MlflowRun:
             self.start()
         return getattr(self._real, name)
 
-    def _open(self, config: dict[str, object]) -> object:
+    def _open(self, experiment: str) -> object:
+        self.tracker.experiment(experiment)
+        self.tracker.close_lost(experiment, self._is_over)
         self._cleanup.enter_context(quiet_mlflow())
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", dg.BetaWarning)
+        with _as_it_is():
             from dagster_mlflow.resources import MlFlow
 
+            config = {"experiment_name": experiment, "mlflow_tracking_uri": self.tracker.uri, "env": dict[str, str]()}
             return MlFlow(self._context.replace_config(config))
 
     def _is_over(self, run_id: str) -> bool:
-        run = self._context.instance and self._context.instance.get_run_by_id(run_id)
+        instance = self._context.instance
+        run = instance.get_run_by_id(run_id) if instance else None
         return run is not None and run.is_finished
 
 
 @dg.resource(config_schema={"experiment_name": str, "mlflow_tracking_uri": str})
-def mlflow_run(context: dg.InitResourceContext) -> Iterator[MlflowRun]:
+def mlflow_run(context: dg.InitResourceContext) -> Generator[MlflowRun]:
     """Give `context.resources.mlflow`; a run that nobody ended is FAILED if a step failed or was stopped."""
     run = MlflowRun(context)
     try:
@@ -85,11 +95,12 @@ def mlflow_resource(settings: Settings) -> dg.ResourceDefinition:
 
 def _end_run(context: dg.HookContext, events: Sequence[dg.DagsterEvent]) -> dg.HookExecutionResult:
     run: MlflowRun = context.resources.mlflow
-    if run.opened:
+    used = run.opened
+    if used:
         _dagster_mlflow_hook().hook_fn(context, events)
         if any(event.is_step_success for event in events):
-            run.end_run()
-    return dg.HookExecutionResult(hook_name="end_mlflow_on_run_finished", is_skipped=not run.opened)
+            run.close("FINISHED")
+    return dg.HookExecutionResult(hook_name="end_mlflow_on_run_finished", is_skipped=not used)
 
 
 end_mlflow_on_run_finished = dg.HookDefinition(
@@ -98,11 +109,19 @@ end_mlflow_on_run_finished = dg.HookDefinition(
 
 
 def _dagster_mlflow_hook() -> dg.HookDefinition:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.BetaWarning)
+    with _as_it_is():
         from dagster_mlflow.hooks import end_mlflow_on_run_finished as real
 
     return real
+
+
+@contextmanager
+def _as_it_is() -> Generator[None]:
+    """Let dagster-mlflow be beta, and use a deprecated property of Dagster's, without saying so at every training."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
 
 
 def _stopped(context: dg.InitResourceContext) -> bool:

@@ -80,7 +80,7 @@ class ModelStep(Step):
                 "model": (trained.model_bytes, "txt" if trained.spec.kind == "lightgbm" else "safetensors"),
                 "spec": (encode_spec(trained.spec), "json"),
                 "reference": (msgspec.json.encode(stored), "json"),
-                "history": (msgspec.json.encode(trained.history), "json"),
+                "history": (msgspec.json.encode({name: list(map(float, each)) for name, each in trained.history.items()}), "json"),
                 "holdout": holdout,
             },
             checks=(_reaches_floor(self.product.gate, trained), _trained_on_named_rows(inputs, rows)),

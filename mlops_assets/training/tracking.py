@@ -3,17 +3,19 @@
 MLflow is a projection: the ledger is the truth about champions, and everything here may be said twice. It is imported
 at first use (1.4 s, and 1.6 s more where a fresh SQLite store is made), with its telemetry off.
 """
+# MLflow's types are partial.
+# pyright: reportUnknownMemberType=false
 
 import fcntl
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -73,12 +75,13 @@ class MlflowTracker:
 
     def experiment(self, name: str) -> str:
         """Return the id of the experiment `name`, which is made if need be; a local one keeps its artifacts beside."""
+        client = self.client
         with self._alone():
-            found = self.client.get_experiment_by_name(name)
+            found = client.get_experiment_by_name(name)
             if found is not None:
                 return found.experiment_id
-            folder = self._file and self._file.parent / "mlartifacts" / name
-            return self.client.create_experiment(name, artifact_location=folder.as_uri() if folder else None)
+            folder = self._file.parent / "mlartifacts" / name if self._file else None
+            return client.create_experiment(name, artifact_location=folder.as_uri() if folder else None)
 
     def log(self, run_id: str, report: Report) -> None:
         """Write `report` to a run; the same report twice changes nothing."""
@@ -100,16 +103,17 @@ class MlflowTracker:
 
     def register(self, product: str, run_id: str, *, record: str, segment: str, window: str) -> int:
         """Return the version of `record`: the one it has, else a new one whose source is the run's folder `model`."""
+        client = self.client
         with self._alone():
-            if not self.client.search_registered_models(f"name='{product}'"):
-                self.client.create_registered_model(product, tags={"product": product})
-            found = self.client.search_model_versions(f"name='{product}' and tags.record='{record}'")
+            if not client.search_registered_models(f"name='{product}'"):
+                client.create_registered_model(product, tags={"product": product})
+            found = client.search_model_versions(f"name='{product}' and tags.record='{record}'")
             if found:
                 return min(int(version.version) for version in found)
-            source = f"{self.client.get_run(run_id).info.artifact_uri}/model"
+            source = f"{client.get_run(run_id).info.artifact_uri}/model"
             tags = {"record": record, "segment": segment, "window": window}
-            made = self.client.create_model_version(product, source, run_id, tags=tags, await_creation_for=0)
-        self.client.set_tag(run_id, "version", f"{product}@{made.version}")
+            made = client.create_model_version(product, source, run_id, tags=tags, await_creation_for=0)
+        client.set_tag(run_id, "version", f"{product}@{made.version}")
         return int(made.version)
 
     def set_champion(self, product: str, segment: str, version: int) -> None:
@@ -120,8 +124,8 @@ class MlflowTracker:
     def champion(self, product: str, segment: str) -> int | None:
         """Return the version that the alias points to, or None."""
         found = self.client.search_registered_models(f"name='{product}'")
-        version = found[0].aliases.get(alias_of(segment)) if found else None
-        return None if version is None else int(version)
+        aliases = cast("dict[str, str]", found[0].aliases) if found else {}
+        return int(aliases[alias_of(segment)]) if alias_of(segment) in aliases else None
 
     def close_lost(self, experiment: str, is_over: Callable[[str], bool]) -> list[str]:
         """Mark open runs whose Dagster run is over (its process was killed) as FAILED, and return their ids."""
@@ -137,8 +141,11 @@ class MlflowTracker:
         return Path(self.uri.removeprefix("sqlite:///").partition("?")[0]).absolute() if local else None
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Hold a local store against other processes: two that make it at once fail with 'duplicate column name'."""
+    def _alone(self) -> Generator[None]:
+        """Hold a local store against other processes: two that make it at once fail with 'duplicate column name'.
+
+        It must not be nested: whoever holds it and asks again waits for ever.
+        """
         if self._file is None:
             yield
             return
@@ -176,7 +183,7 @@ def origin_tags(*, record: str, run_id: str, asset: str, partition: str, ui_url:
 
 
 @contextmanager
-def quiet_mlflow() -> Iterator[None]:
+def quiet_mlflow() -> Generator[None]:
     """Keep MLflow's telemetry off, and take back what it writes into the environment."""
     kept = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID")}
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"

@@ -1,8 +1,8 @@
 """Loan applications by day and region -> rows with a label, and with changes of the world at known dates.
 
 The generator of Agrawal, Imielinski and Swami, "Database Mining: A Performance Perspective", IEEE TKDE 5(6), 1993,
-pages 914-925: nine attributes of an applicant, and ten functions that decide whether he belongs to group A. Here group A
-is approved. A change of function is a concept drift, a change of the applicants' ages or salaries a data drift.
+pages 914-925: nine attributes of an applicant, and ten functions that say who belongs to group A. Here group A is
+approved. A change of function is a concept drift, a change of the applicants' ages or salaries a data drift.
 """
 
 from collections.abc import Sequence
@@ -89,7 +89,7 @@ def world(
     noise: float = NOISE,
     seed: int = 0,
 ) -> pl.DataFrame:
-    """Return `rows_per_day` applications a day and region, oldest first; before any change a day's rows are always the same.
+    """Return `rows_per_day` applications a day and region, oldest first; a day's rows do not depend on the days before.
 
     Columns: `application_id`, `applied_at` (UTC), `region`, the nine attributes, and `approved`: 1 for group A, but
     turned over for a share `noise` of the rows, in [0, 1].
@@ -119,7 +119,9 @@ def _check(segments: Sequence[str], changes: Sequence[Change], function: int) ->
             raise LookupError(f"no function {number}; known: 1 to {len(FUNCTIONS)}")
 
 
-def _in_force(what: Literal["function", "age_shift", "salary_factor"], before: float, changes: Sequence[Change]) -> pl.Expr:
+def _in_force(
+    what: Literal["function", "age_shift", "salary_factor"], before: float, changes: Sequence[Change]
+) -> pl.Expr:
     """Return what holds for a row: the latest change of `what` in its region before it, else `before`."""
     value = pl.lit(before)
     for change in sorted(changes, key=lambda change: change.at):

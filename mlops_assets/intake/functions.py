@@ -1,0 +1,33 @@
+"""A dotted path -> the function that it names."""
+
+import importlib
+from collections.abc import Callable
+from difflib import get_close_matches
+
+
+def function_named(path: str) -> Callable[..., object]:
+    """Return the function at `path`, such as 'package.module.function'.
+
+    Raises:
+        LookupError: If there is no such module or function.
+    """
+    module_name, _, name = path.rpartition(".")
+    if not module_name:
+        raise LookupError(f"{path!r} names no function; right is 'package.module.function'")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module_name.startswith(error.name):
+            raise
+        raise LookupError(f"no function {path!r}: there is no module {error.name!r}") from error
+    function = getattr(module, name, None)
+    if not callable(function):
+        known = [known for known in vars(module) if callable(getattr(module, known)) and not known.startswith("_")]
+        raise LookupError(f"no function {path!r}{did_you_mean(name, known)}; {module_name} has: {', '.join(known)}")
+    return function
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """Return '; did you mean ...?' with the nearest known name, or nothing."""
+    near = get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

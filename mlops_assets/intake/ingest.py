@@ -1,0 +1,130 @@
+"""A source -> rows and labels by segment and window, read once per content of the source.
+
+Heads: `<product>/source[all]` is the manifest (which partitions have rows, and rows that belong to none),
+`<product>/source[s|w]` holds a partition's `rows`, `labels` and `rejected` rows, `<product>/columns[all]` what each column
+holds, frozen at the first load.
+"""
+
+import fcntl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import msgspec
+import polars as pl
+
+from mlops_assets.evidence.archive import Archive, Built, Held
+from mlops_assets.evidence.code import code_id
+from mlops_assets.evidence.records import Json, Place, Recipe, canonical
+from mlops_assets.evidence.step import NotReady
+from mlops_assets.intake.columns import cast, check_header, columns_for
+from mlops_assets.intake.placing import split
+from mlops_assets.intake.sources import SourceError, fingerprint, read_source
+from mlops_assets.product import Column, ModelProduct
+from mlops_assets.settings import Settings
+from mlops_assets.windows import ALL
+
+SOURCE = "source"
+COLUMNS = "columns"
+CHECK = "source_is_as_declared"
+_hashes: dict[str, str] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a source holds: its record, rows per partition, and how many rows belong to none, by reason."""
+
+    record: str
+    partitions: Mapping[str, int]
+    unplaced: Mapping[str, int]
+
+
+def ingest(archive: Archive, product: ModelProduct, settings: Settings) -> Manifest:
+    """Return what the source holds now; it is read only if its content has changed.
+
+    Raises:
+        NotReady: If the source is missing, unreadable, empty, or its header is not as declared or first seen.
+    """
+    lock = archive.home / "locks" / f"{product.name}.source"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a") as alone:
+        fcntl.flock(alone, fcntl.LOCK_EX)
+        try:
+            held = _ingested(archive, product, settings)
+        except (SourceError, LookupError) as problem:
+            raise NotReady(f"{product.name}: {problem.args[0]}", check=CHECK) from problem
+    counts = archive.table(held, "partitions")
+    reasons = archive.table(held, "unplaced").group_by("_reason").len().sort("len", "_reason", descending=[True, False])
+    return Manifest(record=held.id, partitions=dict(counts.iter_rows()), unplaced=dict(reasons.iter_rows()))
+
+
+def part(archive: Archive, product: ModelProduct, partition: str) -> Held | None:
+    """Return the record of the source's rows in `partition`, or None if it never had any."""
+    return archive.head(_place(product, SOURCE, partition))
+
+
+def columns_of(archive: Archive, product: ModelProduct) -> tuple[Held, dict[str, Column]]:
+    """Return what each column holds, as declared or else as first seen, and the record that says so.
+
+    Raises:
+        NotReady: If the source was never read.
+    """
+    held = archive.head(_place(product, COLUMNS, ALL))
+    if held is None:
+        raise NotReady(f"{product.name}: the source was never read; materialize {product.name}/annotations")
+    frozen = msgspec.json.decode(archive.data(held, "columns"), type=dict[str, dict[str, Json]])
+    return held, {name: Column.model_validate(column) for name, column in frozen.items()}
+
+
+def _ingested(archive: Archive, product: ModelProduct, settings: Settings) -> Held:
+    seen = fingerprint(product.source, settings.root, _hashes)
+    recipe = Recipe(
+        place=_place(product, SOURCE, ALL), params=_declared(product), state={"source": seen}, code=_code()
+    )
+    return archive.make(recipe, [], lambda: _read(archive, product, settings, seen))
+
+
+def _read(archive: Archive, product: ModelProduct, settings: Settings, seen: str) -> Built:
+    frame = read_source(product.source, settings.root)
+    columns = _frozen(archive, product, frame)
+    check_header(frame.columns, list(columns))
+    placed = split(frame, product)
+    params = _declared(product)
+    for (segment, window), rows in placed.partitions.items():
+        place = _place(product, SOURCE, f"{segment}|{window}")
+        recipe = Recipe(place=place, params=params, state={"source": seen}, code=_code())
+        archive.make(recipe, [], partial(_parted, product, rows, columns))
+    counts = {f"{segment}|{window}": rows.height for (segment, window), rows in placed.partitions.items()}
+    summary = pl.DataFrame(list(counts.items()), schema={"partition": pl.String, "rows": pl.Int64}, orient="row")
+    return Built(outputs={"partitions": summary, "unplaced": placed.unplaced}, facts={"rows": frame.height})
+
+
+def _frozen(archive: Archive, product: ModelProduct, frame: pl.DataFrame) -> dict[str, Column]:
+    """Return the columns as first seen; a column that is declared later, or otherwise, is as it is declared."""
+    if archive.head(_place(product, COLUMNS, ALL)) is None:
+        seen = columns_for(product, frame)
+        recipe = Recipe(place=_place(product, COLUMNS, ALL), params=_declared(product), code=_code())
+        body = canonical({name: column.model_dump(mode="json") for name, column in seen.items()})
+        archive.make(recipe, [], lambda: Built(outputs={"columns": (body, "json")}))
+    return columns_of(archive, product)[1] | product.columns
+
+
+def _parted(product: ModelProduct, rows: pl.DataFrame, columns: dict[str, Column]) -> Built:
+    good, rejected = cast(rows, columns, product.windows.timezone if product.windows else "UTC")
+    label = product.label.column
+    return Built(
+        outputs={"rows": good.drop(label), "labels": good.select("_key", "_time", label), "rejected": rejected},
+        facts={"rows": good.height, "rejected": rejected.height},
+    )
+
+
+def _declared(product: ModelProduct) -> dict[str, Json]:
+    return product.model_dump(mode="json", include={"source", "segments", "windows", "columns", "label"})
+
+
+def _code() -> str:
+    return code_id("mlops_assets.intake.columns", "mlops_assets.intake.placing", "mlops_assets.intake.sources")
+
+
+def _place(product: ModelProduct, stage: str, partition: str) -> Place:
+    return Place(product=product.name, stage=stage, partition=partition)

@@ -1,0 +1,148 @@
+"""Evidence and ledger -> the state that a retraining decision depends on; and the decision, stored."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import msgspec
+
+from mlops_assets.evidence.archive import Archive
+from mlops_assets.evidence.clock import product_now
+from mlops_assets.evidence.ledger import Act, stamp
+from mlops_assets.evidence.step import NotReady, parse
+from mlops_assets.monitoring.decisions import (
+    Alarm,
+    Champion,
+    Labelled,
+    LoopState,
+    RetrainDecision,
+    Training,
+    alarm_of,
+    decide,
+    failed_attempts,
+    open_alarms,
+)
+from mlops_assets.monitoring.stored import Stored, store_decision, stored_decisions
+from mlops_assets.monitoring.verdict import Verdict
+from mlops_assets.product import ModelProduct, Stage
+from mlops_assets.settings import Settings
+from mlops_assets.training.step import ModelStep
+
+
+def decide_segment(
+    product: ModelProduct, settings: Settings, segment: str, wall: datetime, *, running: bool
+) -> RetrainDecision | None:
+    """Return the decision on a segment, stored if its inputs or its answer are new; None before the first verdict."""
+    archive = Archive(settings.home)
+    now = product_now(settings.serving(product.name), wall)
+    state = loop_state(product, settings, archive, segment, now, running=running)
+    if state is None:
+        return None
+    decision = decide(product.retrain, state)
+    kept = Stored(
+        id=decision.id,
+        product=decision.product,
+        segment=segment,
+        at=stamp(decision.at),
+        decided_at=stamp(wall),
+        retrain=decision.retrain,
+        target=decision.target,
+        reasons=list(decision.reasons),
+        alarms=list(decision.alarms),
+        trigger=decision.trigger,
+    )
+    store_decision(settings.home, kept)
+    return decision
+
+
+def loop_state(
+    product: ModelProduct, settings: Settings, archive: Archive, segment: str, now: datetime, *, running: bool
+) -> LoopState | None:
+    """Return what is known of a segment's loop, or None if no window of it was ever judged."""
+    champion = archive.ledger.champion(product.name, segment)
+    verdicts = archive.heads(product.name, Stage.DRIFT)
+    if champion is None or not any(parse(partition)[0] == segment for partition in verdicts):
+        return None
+    decided = [each for each in stored_decisions(settings.home, product.name) if each.segment == segment]
+    trainings = list(_trainings(product, archive, segment, decided))
+    alarms = [alarm for alarm in _alarms(product, archive, segment, champion.version or 0)]
+    paused = archive.ledger.paused(product.name)
+    labelled = _labelled(product, settings, archive, segment)
+    due = _due(product, labelled, now)
+    model = archive.held(champion.record or "")
+    return LoopState(
+        product=product.name,
+        segment=segment,
+        now=now,
+        alarms=open_alarms(alarms, trainings),
+        champion=Champion(
+            version=champion.version or 0,
+            window=parse(model.record.place.partition)[1],
+            importance=msgspec.convert(model.record.facts["importance"], dict[str, float]),
+        ),
+        labelled=labelled,
+        labels_window=due[0] if due else None,
+        labels_due=due[1] if due else None,
+        last_retrain=max((datetime.fromisoformat(each.at) for each in decided if each.retrain), default=None),
+        attempts=failed_attempts(trainings),
+        running=running,
+        paused=paused.reason if paused else None,
+    )
+
+
+def _alarms(product: ModelProduct, archive: Archive, segment: str, version: int) -> Iterator[Alarm]:
+    """Yield the alarms about the model that serves; what was wrong with its predecessors is no reason to replace it."""
+    for stage in (Stage.DRIFT, Stage.PERFORMANCE):
+        for partition, record in archive.heads(product.name, stage).items():
+            if parse(partition)[0] != segment:
+                continue
+            held = archive.held(record)
+            if held.record.facts["state"] != "drift" or held.record.facts["version"] != version:
+                continue
+            verdict = msgspec.json.decode(archive.data(held, "verdict"), type=Verdict)
+            window = parse(partition)[1]
+            start, end = product.grid.bounds(window)
+            if alarm := alarm_of(verdict, record=record, window=window, start=start, end=end):
+                yield alarm
+
+
+def _trainings(product: ModelProduct, archive: Archive, segment: str, decided: list[Stored]) -> Iterator[Training]:
+    """Yield the candidates that the gate has decided on, with the alarms that asked for them."""
+    asked = {each.id: tuple(each.alarms) for each in decided}
+    registered = {act.record: act for act in archive.ledger.acts(product.name, "register")}
+    for act in archive.ledger.acts(product.name, "promote", "refuse"):
+        if act.segment == segment and act.record in registered:
+            yield Training(
+                until=_end(product, registered[act.record]),
+                alarms=asked.get(str(registered[act.record].facts.get("decision")), ()),
+                failed=act.kind == "refuse",
+            )
+
+
+def _end(product: ModelProduct, registered: Act) -> datetime | None:
+    return product.windows.bounds(str(registered.facts["window"]))[1] if product.windows else None
+
+
+def _labelled(product: ModelProduct, settings: Settings, archive: Archive, segment: str) -> Labelled | None:
+    """Return the newest window whose features are made and good: only those with due labels ever are."""
+    heads = archive.heads(product.name, Stage.FEATURES)
+    mine = sorted((parse(p)[1], record) for p, record in heads.items() if parse(p)[0] == segment)
+    for window, record in reversed(mine):
+        held = archive.held(record)
+        if held.record.failed or not held.record.outputs[0].rows:
+            continue
+        step = ModelStep(product=product, archive=archive, settings=settings)
+        try:
+            trained = archive.made(step.prepare(f"{segment}|{window}").recipe) is not None
+        except NotReady:
+            continue
+        end = product.windows.bounds(window)[1] if product.windows else None
+        return Labelled(window=window, rows=held.record.outputs[0].rows, end=end, trained=trained)
+    return None
+
+
+def _due(product: ModelProduct, labelled: Labelled | None, now: datetime) -> tuple[str, datetime] | None:
+    """Return the next window to learn from, and when its labels are due."""
+    if product.windows is None:
+        return None
+    window = product.windows.key(labelled.end if labelled and labelled.end else now)
+    return window, product.windows.bounds(window)[1] + product.label.delay

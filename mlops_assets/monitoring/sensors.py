@@ -1,0 +1,67 @@
+"""The seal sensor (closed windows of traffic) and the retrain sensor (stored decisions)."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from mlops_assets.monitoring.follow import sealable
+from mlops_assets.monitoring.loop_state import decide_segment
+from mlops_assets.product import ModelProduct
+from mlops_assets.settings import load_settings
+from mlops_assets.wiring import UnresolvedAssetJobDefinition
+
+EVERY_S = 5
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
+
+
+def seal_sensor(product: ModelProduct, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
+    """Return the sensor that asks for each closed window with traffic or outcomes that are not sealed yet."""
+
+    @dg.sensor(
+        name=f"{product.name}_seal",
+        job=job,
+        minimum_interval_seconds=EVERY_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Follows closed windows of live traffic: seal, profile, judge; again when outcomes come in.",
+    )
+    def seal() -> dg.SensorResult:
+        found = sealable(product, load_settings(), datetime.now(UTC))
+        return dg.SensorResult(
+            run_requests=[dg.RunRequest(partition_key=p, run_key=f"{p} {version}") for p, version in found]
+        )
+
+    return seal
+
+
+def retrain_sensor(product: ModelProduct, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
+    """Return the sensor that decides for each segment, stores the decision, and asks for a training when it is a yes."""
+
+    @dg.sensor(
+        name=f"{product.name}_retrain",
+        job=job,
+        minimum_interval_seconds=EVERY_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Decides whether to retrain; every decision is stored with its reasons (mlops-assets why).",
+    )
+    def retrain(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        filters = dg.RunsFilter(job_name=job.name, statuses=UNFINISHED)
+        busy = {run.tags.get("dagster/partition/segment", "") for run in context.instance.get_runs(filters)}
+        decided = [decide_segment(product, load_settings(), s, datetime.now(UTC), running=s in busy) for s in product.segments]
+        return dg.SensorResult(
+            run_requests=[
+                dg.RunRequest(
+                    partition_key=f"{decision.segment}|{decision.target}",
+                    run_key=decision.id,
+                    tags={"mlops_assets/decision": decision.id, "mlops_assets/reason": "; ".join(decision.reasons)[:500]},
+                )
+                for decision in decided
+                if decision is not None and decision.retrain
+            ]
+        )
+
+    return retrain

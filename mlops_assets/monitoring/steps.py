@@ -1,0 +1,172 @@
+"""Sealed predictions -> the window's profile, the verdict on it, and its quality once labels are in."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import msgspec
+import polars as pl
+
+from mlops_assets.evidence.archive import Built, Held
+from mlops_assets.evidence.code import code_id
+from mlops_assets.evidence.records import Check, Json, Recipe
+from mlops_assets.evidence.step import NotReady, Prepared, Step, parse
+from mlops_assets.monitoring.drift import FEWEST_ROWS, judge
+from mlops_assets.monitoring.performance import concept_verdict, performance, with_labels
+from mlops_assets.monitoring.profile import observed, profile
+from mlops_assets.monitoring.verdict import Verdict
+from mlops_assets.product import Stage
+from mlops_assets.training.bins import Counts
+from mlops_assets.training.model import decode_spec
+from mlops_assets.training.reference import Reference
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch(Step):
+    """A step that judges a window by the model that answered in it."""
+
+    def judged(self, predictions: Held, rows: pl.DataFrame) -> tuple[int, Held]:
+        """Return version and record of the model that the window is judged by.
+
+        That is the newest one with enough rows, else the one with most rows; a window without rows goes to the champion.
+        """
+        counts = rows.group_by("version").len().sort("version", descending=True)
+        enough = counts.filter(pl.col("len") >= FEWEST_ROWS)
+        chosen = enough if enough.height else counts.sort("len", descending=True)
+        ledger, segment = self.archive.ledger, parse(predictions.record.place.partition)[0]
+        act = ledger.version(self.product.name, int(chosen["version"][0])) if chosen.height else ledger.champion(self.product.name, segment)
+        if act is None or act.record is None or act.version is None:
+            raise NotReady(f"{predictions.record.place}: no model of this segment was ever served")
+        return act.version, self.archive.held(act.record)
+
+    def reference(self, model: Held) -> Reference:
+        """Return what the model's training saw."""
+        return msgspec.json.decode(self.archive.data(model, "reference"), type=Reference)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileStep(Watch):
+    """Exact counts and a whylogs profile of the rows that the judged model answered."""
+
+    @property
+    def stage(self) -> Stage:
+        """`profile`."""
+        return Stage.PROFILE
+
+    def prepare(self, partition: str) -> Prepared:
+        """Return the recipe: the sealed rows, and the model whose bins they are counted over."""
+        predictions = self.input(Stage.PREDICTIONS, partition)
+        rows = self.archive.table(predictions, "predictions")
+        version, model = self.judged(predictions, rows)
+        recipe = Recipe(
+            place=self.place(partition),
+            inputs=[(str(predictions.record.place), predictions.record.root)],
+            state={"model": model.id},
+            code=code_id("mlops_assets.monitoring.profile"),
+        )
+        build = partial(self._build, partition, rows, version, model)
+        return Prepared(recipe=recipe, inputs=[predictions.as_input(), model.as_input()], build=build)
+
+    def _build(self, partition: str, rows: pl.DataFrame, version: int, model: Held) -> Built:
+        start, _ = self.product.grid.bounds(parse(partition)[1])
+        mine = rows.filter(pl.col("version") == version)
+        made = profile(observed(mine), self.reference(model).bins, at=start)
+        others = rows.height - mine.height
+        counted: dict[str, Json] = {"profiled": made.counts.rows, "of_other_versions": others, "logged": rows.height}
+        check = Check(name="rows_are_the_logs", passed=made.counts.rows + others == rows.height, facts=counted)
+        return Built(
+            outputs={"counts": (msgspec.json.encode(made.counts), "json"), "whylogs": (made.whylogs, "bin")},
+            checks=(check,),
+            facts={"version": version, **counted},
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftStep(Watch):
+    """The verdict on a window's inputs and predictions."""
+
+    @property
+    def stage(self) -> Stage:
+        """`drift`."""
+        return Stage.DRIFT
+
+    def prepare(self, partition: str) -> Prepared:
+        """Return the recipe: the window's counts, and the model whose reference they are compared with."""
+        counted = self.input(Stage.PROFILE, partition)
+        model = self.archive.held(counted.record.state["model"])
+        recipe = Recipe(
+            place=self.place(partition),
+            inputs=[(str(counted.record.place), counted.record.root)],
+            state=counted.record.state,
+            code=code_id("mlops_assets.monitoring.drift"),
+        )
+        build = partial(self._build, counted, model)
+        return Prepared(recipe=recipe, inputs=[counted.as_input(), model.as_input()], build=build)
+
+    def _build(self, counted: Held, model: Held) -> Built:
+        live = msgspec.json.decode(self.archive.data(counted, "counts"), type=Counts)
+        verdict = judge(live, self.reference(model))
+        return verdict_built(verdict, "no_drift", {"version": counted.record.facts["version"]})
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerformanceStep(Watch):
+    """Quality on the labels that have come in, and whether inputs and labels still go together."""
+
+    @property
+    def stage(self) -> Stage:
+        """`performance`."""
+        return Stage.PERFORMANCE
+
+    def prepare(self, partition: str) -> Prepared:
+        """Return the recipe: the sealed rows and the outcomes so far."""
+        predictions = self.input(Stage.PREDICTIONS, partition)
+        rows = self.archive.table(predictions, "predictions")
+        version, model = self.judged(predictions, rows)
+        place = str(predictions.record.place)
+        recipe = Recipe(
+            place=self.place(partition),
+            inputs=[(place, predictions.record.root), (f"{place} outcomes", predictions.record.output("outcomes").root)],
+            params={"gate": self.product.gate.model_dump(mode="json")},
+            state={"model": model.id},
+            code=code_id("mlops_assets.monitoring.performance"),
+        )
+        build = partial(self._build, predictions, rows, version, model)
+        inputs = [predictions.as_input(), predictions.as_input("outcomes"), model.as_input()]
+        return Prepared(recipe=recipe, inputs=inputs, build=build)
+
+    def _build(self, predictions: Held, rows: pl.DataFrame, version: int, model: Held) -> Built:
+        spec = decode_spec(self.archive.data(model, "spec"))
+        mine = rows.filter(pl.col("version") == version)
+        found = performance(with_labels(mine, outcomes=self.archive.table(predictions, "outcomes")), spec)
+        verdict = concept_verdict(found, self.reference(model).loss)
+        quality, gate = found.quality, self.product.gate
+        metric = quality.metrics.get(gate.metric)
+        enough = verdict.state != "cannot tell"
+        reached = metric is None or (metric <= gate.floor if gate.metric in ("log_loss", "rmse") else metric >= gate.floor)
+        floor = Check(
+            name="reaches_floor",
+            passed=reached or not enough,
+            severity="warn",
+            blocking=False,
+            facts={gate.metric: metric, "floor": gate.floor, "matured": quality.share},
+        )
+        facts: dict[str, Json] = {"version": version, "matured": quality.share, **quality.metrics}
+        return verdict_built(verdict, "no_concept_drift", facts, (floor,))
+
+
+def verdict_built(verdict: Verdict, check: str, facts: dict[str, Json], more: tuple[Check, ...] = ()) -> Built:
+    """Return a verdict as what a step made: the verdict itself, its check, and what an operator reads."""
+    told: dict[str, Json] = {
+        **facts,
+        "state": verdict.state,
+        "kind": verdict.kind,
+        "words": verdict.words,
+        "p_value": verdict.p_value,
+        "rows": verdict.rows,
+        "reference_windows": verdict.windows,
+        "columns": {shift.column: shift.words for shift in verdict.columns},
+        "smallest_shift": dict(verdict.smallest_shift),
+    }
+    shown: dict[str, Json] = {"state": verdict.state, "words": verdict.words}
+    claim = Check(name=check, passed=verdict.state != "drift", severity="warn", blocking=False, facts=shown)
+    return Built(outputs={"verdict": (msgspec.json.encode(verdict), "json")}, checks=(claim, *more), facts=told)

@@ -1,0 +1,153 @@
+"""The inference log -> sealed windows: which may be sealed, their table, and when their files may go.
+
+A window's life: workers log into `log/<window>/`; once it is closed, each segment's table is made by `seal`, stored and
+recorded; then `mark_sealed` notes in `sealed/<window>/<segment>.json` the digests of the files in it; and `drop_sealed`
+deletes the files whose digest is in the mark of *every* segment, and whose lock is free. So a file that grew, turned up
+late, or is still open in a worker stays; its window is `unsealed` again, and the next seal adds it to the table before.
+"""
+
+import fcntl
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from mlops_assets.evidence.records import digest
+from mlops_assets.evidence.store import replace
+from mlops_assets.serving.frames import Reading, read_frames
+from mlops_assets.serving.index import keep_ids
+from mlops_assets.serving.sealed import merged, table
+from mlops_assets.serving.workers import blocks, workers
+from mlops_assets.windows import Grid
+
+
+class WriterFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What one worker's file of a window holds, all segments together; it is complete if `missing` is 0.
+
+    `requests` are frames, `missing` sequence numbers without one, `skipped` bytes of damage, `torn` bytes of a last
+    write that a kill cut off (never acknowledged), `closed` whether the worker finished the file itself.
+    """
+
+    writer: str
+    requests: int
+    missing: int
+    skipped: int
+    torn: int
+    closed: bool
+
+
+class Sealed(msgspec.Struct, frozen=True, kw_only=True):
+    """A segment's table of a window, what the workers' files hold, and the digests of all files in the table."""
+
+    table: pl.DataFrame
+    writers: list[WriterFacts]
+    digests: list[str]
+
+
+def closed_windows(folder: Path, grid: Grid, now: datetime, grace_s: float) -> list[str]:
+    """Return the windows that may be sealed, oldest first, from the first one that a worker could log into.
+
+    A window is closed when it has ended (for a replay: by the workers' clock) and no worker will log into it any more:
+    each has said so, has stopped, or has been silent for `grace_s` seconds at `now`. Empty windows are among them.
+    """
+    everyone = workers(folder)
+
+    def awaited(end: datetime) -> bool:
+        return any(blocks(worker, beat, end=end, now=now, grace_s=grace_s) for worker, beat in everyone)
+
+    replayed = [w.closed_until for w, _ in everyone if w.clock == "replay" and w.closed_until is not None]
+    windows: set[str] = set()
+    for clock, until in (("server", now), ("replay", max(replayed, default=None))):
+        since = [w.since for w, _ in everyone if w.clock == clock and w.since is not None]
+        if since and until is not None:
+            windows |= set(grid.keys(grid.bounds(grid.key(min(since)))[0], until))
+    return [window for window in sorted(windows) if not awaited(grid.bounds(window)[1])]
+
+
+def log_digests(folder: Path, window: str, segment: str) -> list[str]:
+    """Return the sha256 of every log file that is or was part of a segment's window: what its recipe names."""
+    found = {digest(path.read_bytes()) for path in _files(folder, window)}
+    return sorted(found | set(_marked(folder, window, segment)))
+
+
+def unsealed(folder: Path, window: str, segment: str) -> bool:
+    """Return whether a segment's window was never sealed, or has a file that is not in its table."""
+    if not _mark(folder, window, segment).exists():
+        return True
+    marked = set(_marked(folder, window, segment))
+    return any(digest(path.read_bytes()) not in marked for path in _files(folder, window))
+
+
+def seal(folder: Path, window: str, segment: str, previous: pl.DataFrame | None = None) -> Sealed:
+    """Return a segment's predictions of a window, those sealed before (`previous`) included; it writes nothing."""
+    readings: dict[str, Reading] = {}
+    digests = set(_marked(folder, window, segment))
+    for path in _files(folder, window):
+        data = path.read_bytes()
+        digests.add(digest(data))
+        readings[path.stem] = read_frames(data)
+    found = table(((writer, frame) for writer, reading in readings.items() for frame in reading.frames), segment)
+    return Sealed(
+        table=found if previous is None else merged([previous, found]),
+        writers=[_facts(writer, reading) for writer, reading in readings.items()],
+        digests=sorted(digests),
+    )
+
+
+def mark_sealed(folder: Path, window: str, segment: str, digests: list[str]) -> None:
+    """Note that a record of the segment's window holds all that is in the files `digests`. Call it after the record."""
+    replace(_mark(folder, window, segment), msgspec.json.encode(digests))
+
+
+def drop_sealed(folder: Path, window: str, segments: Iterable[str]) -> list[str]:
+    """Delete the files of a window that the marks of all `segments` name, and return their writers. Their ids stay."""
+    marks = [set(_marked(folder, window, segment)) for segment in segments]
+    done = {each for each in set[str]().union(*marks) if all(each in mark for mark in marks)}
+    dropped: list[str] = []
+    for path in _files(folder, window):
+        with _locked(path) as free:
+            data = path.read_bytes() if free else b""
+            if free and digest(data) in done:
+                keep_ids(folder, window, read_frames(data).frames)
+                path.unlink()
+                dropped.append(path.stem)
+    return dropped
+
+
+def _facts(writer: str, reading: Reading) -> WriterFacts:
+    return WriterFacts(
+        writer=writer,
+        requests=len(reading.frames),
+        missing=reading.missing,
+        skipped=reading.skipped,
+        torn=reading.torn,
+        closed=reading.closed,
+    )
+
+
+def _files(folder: Path, window: str) -> list[Path]:
+    return sorted((folder / "log" / window).glob("*.log"))
+
+
+def _mark(folder: Path, window: str, segment: str) -> Path:
+    return folder / "sealed" / window / f"{segment}.json"
+
+
+def _marked(folder: Path, window: str, segment: str) -> list[str]:
+    path = _mark(folder, window, segment)
+    return msgspec.json.decode(path.read_bytes(), type=list[str]) if path.exists() else []
+
+
+@contextmanager
+def _locked(path: Path) -> Generator[bool]:
+    """Hold the lock of `path` if no worker has it open; say whether."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True

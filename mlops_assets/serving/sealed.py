@@ -1,0 +1,84 @@
+"""Log frames -> the table of predictions: one row each, inputs and features beside it, sorted by inference id."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from mlops_assets.serving.frames import Frame, find_frame, mapped
+from mlops_assets.serving.ids import parse, text, time_of
+from mlops_assets.serving.log import TYPES, Body, Columns, Kind
+from mlops_assets.windows import Grid
+
+BASE: dict[str, pl.DataType] = {
+    "inference_id": pl.String(),
+    "at": pl.Datetime("us", "UTC"),
+    "segment": pl.String(),
+    "version": pl.Int64(),
+    "deployment": pl.String(),
+    "key": pl.String(),
+    "writer": pl.String(),
+    "seq": pl.Int64(),
+    "latency_us": pl.Int64(),
+    "output": pl.Float64(),
+}
+INPUT, FEATURE = "input.", "feature."
+
+_body = msgspec.msgpack.Decoder(Body)
+_columns = msgspec.msgpack.Decoder(Columns)
+
+
+def table(frames: Iterable[tuple[str, Frame]], segment: str | None = None) -> pl.DataFrame:
+    """Return the predictions in (writer, frame) pairs, of one segment or of all; without any, no rows and no inputs."""
+    groups: dict[tuple[bytes, bool], list[tuple[object, ...]]] = {}
+    for writer, frame in frames:
+        body = _body.decode(frame.body)
+        id_, at = text(frame.id), time_of(frame.id)
+        for part in body.parts:
+            if segment not in (None, part.segment):
+                continue
+            rest = (writer, frame.seq, body.latency_us)
+            for row in part.rows:
+                name = id_ if row.index is None else f"{id_}.{row.index}"
+                base = (name, at, part.segment, part.version, body.deployment, row.key, *rest, row.output)
+                group = groups.setdefault((bytes(part.columns), row.features is None), [])
+                group.append((*base, *row.inputs, *(row.features or ())))
+    return merged([_frame(_columns.decode(columns), rows, plain) for (columns, plain), rows in groups.items()])
+
+
+def merged(tables: list[pl.DataFrame]) -> pl.DataFrame:
+    """Return tables of predictions as one; a prediction that is in several counts once, the earliest table's."""
+    whole = pl.concat([pl.DataFrame(schema=BASE), *tables], how="diagonal_relaxed")
+    return whole.unique("inference_id", keep="first", maintain_order=True).sort("inference_id")
+
+
+def find(folder: Path, grid: Grid, inference_id: str) -> pl.DataFrame | None:
+    """Return the one row of a prediction that is still in the log of the product at `folder`, as it will be sealed.
+
+    Raises:
+        ValueError: If `inference_id` is none.
+    """
+    wanted = parse(inference_id)
+    for path in sorted((folder / "log" / grid.key(time_of(wanted.request))).glob("*.log")):
+        frame = find_frame(mapped(path), wanted.request)
+        if frame is not None:
+            found = table([(path.stem, frame)]).filter(pl.col("inference_id") == inference_id)
+            return found if found.height else None
+    return None
+
+
+def _frame(columns: Columns, rows: list[tuple[object, ...]], plain: bool) -> pl.DataFrame:
+    inputs = {INPUT + name: TYPES[kind] for name, kind in columns.inputs}
+    features = {FEATURE + name: TYPES[kind] for name, kind in columns.features}
+    if not plain:
+        return pl.DataFrame(rows, schema={**BASE, **inputs, **features}, orient="row", strict=False)
+    frame = pl.DataFrame(rows, schema={**BASE, **inputs}, orient="row")
+    return frame.with_columns(_feature(name, kind) for name, kind in columns.features)
+
+
+def _feature(name: str, kind: Kind) -> pl.Expr:
+    """Return a feature that is an input, as `features.transform` makes it: text, or float64 with NaN for null."""
+    given = pl.col(INPUT + name)
+    made = given if kind == "str" else given.cast(pl.Float64).fill_null(float("nan"))
+    return made.alias(FEATURE + name)

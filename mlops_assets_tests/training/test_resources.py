@@ -1,0 +1,138 @@
+"""The resource `mlflow` in real Dagster runs: an MLflow run ends as its step did, and is not opened for nothing."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from mlops_assets.settings import load_settings
+from mlops_assets.training.resources import end_mlflow_on_run_finished, mlflow_resource
+from mlops_assets.training.tracking import MlflowTracker
+
+Body = Callable[[dg.AssetExecutionContext], object]
+
+
+def training(uri: str, body: Body) -> dg.Definitions:
+    """A training step like ours, and a step after it in the same Dagster run."""
+
+    @dg.asset(required_resource_keys={"mlflow"}, hooks={end_mlflow_on_run_finished})
+    def model(context: dg.AssetExecutionContext) -> None:
+        body(context)
+
+    @dg.asset(deps=[model])
+    def champion() -> None: ...
+
+    settings = replace(load_settings(), mlflow_uri=uri)
+    jobs = [dg.define_asset_job("train")]
+    return dg.Definitions([model, champion], resources={"mlflow": mlflow_resource(settings)}, jobs=jobs)
+
+
+def train(tracker: MlflowTracker, instance: dg.DagsterInstance, body: Body) -> dg.ExecuteInProcessResult:
+    job = training(tracker.uri, body).resolve_job_def("train")
+    return job.execute_in_process(instance=instance, raise_on_error=False)
+
+
+def failing_job() -> dg.JobDefinition:
+    """The job that the multiprocess executor loads again in its own processes."""
+
+    def fail(context: dg.AssetExecutionContext) -> None:
+        context.resources.mlflow.start("processes")
+        raise ValueError("boom")
+
+    return training(os.environ["STORE"], fail).resolve_job_def("train")
+
+
+def statuses(tracker: MlflowTracker, product: str) -> list[str]:
+    return [run.info.status for run in tracker.client.search_runs([tracker.experiment(product)])]
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+def test_a_training_is_finished_by_its_own_step_and_leaves_the_environment_alone(
+    tracker: MlflowTracker, instance: dg.DagsterInstance
+):
+    before = dict(os.environ)
+    seen: list[str] = []
+
+    def body(context: dg.AssetExecutionContext) -> None:
+        seen.append(context.resources.mlflow.start("finished"))
+        context.resources.mlflow.log_metric("auc", 0.9)
+
+    result = train(tracker, instance, body)
+
+    run = tracker.client.get_run(seen[0])
+    assert result.success
+    assert (run.info.status, run.data.metrics) == ("FINISHED", {"auc": 0.9})
+    assert {name for name in os.environ if os.environ[name] != before.get(name)} <= {"MLFLOW_DISABLE_TELEMETRY"}
+
+
+def test_a_run_in_no_named_experiment_is_one_of_the_code_location(tracker: MlflowTracker, instance: dg.DagsterInstance):
+    train(tracker, instance, lambda context: context.resources.mlflow.log_param("by", "a user's own asset"))
+
+    assert statuses(tracker, "mlops_assets") == ["FINISHED"]
+
+
+def test_a_failed_training_is_shown_failed_and_the_next_one_opens_its_own_run(
+    tracker: MlflowTracker, instance: dg.DagsterInstance
+):
+    def fail(context: dg.AssetExecutionContext) -> None:
+        context.resources.mlflow.start("failed")
+        raise ValueError("boom")
+
+    failed = train(tracker, instance, fail)
+    train(tracker, instance, lambda context: context.resources.mlflow.start("failed"))
+
+    assert not failed.success
+    assert sorted(statuses(tracker, "failed")) == ["FAILED", "FINISHED"]
+
+
+def test_a_failed_training_in_a_process_of_its_own_is_shown_failed(
+    tracker: MlflowTracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("STORE", tracker.uri)
+    tracker.experiment("processes")
+
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        result = dg.execute_job(dg.reconstructable(failing_job), instance=instance)
+
+    assert not result.success
+    assert statuses(tracker, "processes") == ["FAILED"]
+
+
+def test_a_stopped_training_is_shown_failed(tracker: MlflowTracker, instance: dg.DagsterInstance):
+    def stop(context: dg.AssetExecutionContext) -> None:
+        context.resources.mlflow.start("stopped")
+        raise KeyboardInterrupt
+
+    result = train(tracker, instance, stop)
+
+    assert not result.success
+    assert statuses(tracker, "stopped") == ["FAILED"]
+
+
+def test_a_training_that_skips_opens_no_run(tracker: MlflowTracker, instance: dg.DagsterInstance):
+    result = train(tracker, instance, lambda context: None)
+
+    assert result.success
+    assert statuses(tracker, "skipped") == []
+
+
+def test_a_run_whose_process_was_killed_is_closed_by_the_next_training(
+    tracker: MlflowTracker, instance: dg.DagsterInstance
+):
+    over = train(tracker, instance, lambda context: None)
+    lost, alive = (tracker.client.create_run(tracker.experiment("lost")).info.run_id for _ in range(2))
+    tracker.client.set_tag(lost, "dagster_run_id", over.run_id)
+    tracker.client.set_tag(alive, "dagster_run_id", "of another instance")
+
+    train(tracker, instance, lambda context: context.resources.mlflow.start("lost"))
+
+    assert tracker.client.get_run(lost).info.status == "FAILED"
+    assert tracker.client.get_run(alive).info.status == "RUNNING"
