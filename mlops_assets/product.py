@@ -45,6 +45,18 @@ def duration(value: object) -> object:
     return value
 
 
+def duration_seconds(text: str) -> float:
+    """Return '2s', '30m' or '1d' in seconds.
+
+    Raises:
+        ValueError: If it is no duration.
+    """
+    found = duration(text)
+    if not isinstance(found, timedelta):
+        raise ValueError(f"{text!r} is no duration; right is a number and a unit: 45s, 30m, 12h, 2d, 1w")
+    return found.total_seconds()
+
+
 Duration = Annotated[timedelta, BeforeValidator(duration), Field(ge=timedelta(0))]
 
 

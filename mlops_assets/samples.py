@@ -53,7 +53,9 @@ def _demand(half_hour: NDArray[np.int64], draw: np.random.Generator) -> _Floats:
     morning = np.sin(4 * np.pi * (half_hour / DAY - 0.2))
     weekend = (half_hour % WEEK) // DAY >= 5
     season = np.cos(2 * np.pi * half_hour / YEAR)
-    return 0.8 * evening + 0.4 * morning - 0.5 * weekend + 0.3 * season + 0.4 * _wander(len(half_hour), draw, memory=0.95)
+    return (
+        0.8 * evening + 0.4 * morning - 0.5 * weekend + 0.3 * season + 0.4 * _wander(len(half_hour), draw, memory=0.95)
+    )
 
 
 def _wander(rows: int, draw: np.random.Generator, *, memory: float) -> _Floats:

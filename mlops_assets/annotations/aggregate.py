@@ -17,8 +17,8 @@ TIED = 1e-6  # the posteriors of two labels that are this near are the same
 def aggregate(judgements: pl.DataFrame) -> pl.DataFrame:
     """Return a row per item: `_key`, `label` (null if tied), `confidence`, `posterior` (JSON), `tie`; by key.
 
-    `judgements` has one row per item (`_key`) and `annotator`, with its `label`. Dawid-Skene where the annotators can be
-    told apart, else the majority.
+    `judgements` has one row per item (`_key`) and `annotator`, with its `label`. Dawid-Skene where the annotators can
+    be told apart, else the majority.
     """
     items, item_codes = np.unique(judgements["_key"].to_numpy(), return_inverse=True)
     annotators, annotator_codes = np.unique(judgements["annotator"].to_numpy(), return_inverse=True)

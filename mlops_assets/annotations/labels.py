@@ -83,7 +83,12 @@ def labels_are_known(table: pl.DataFrame, classes: Sequence[str] | None) -> Chec
         known = pl.col("label").is_in(list(classes))
     unknown = table.filter(pl.col("label").is_not_null() & ~known)
     found = [str(label) for label in unknown["label"].unique().sort().head(SHOWN)]
-    facts: dict[str, Json] = {"labels": table.height, "unknown": unknown.height, "found": found, "known": list(classes or ())}
+    facts: dict[str, Json] = {
+        "labels": table.height,
+        "unknown": unknown.height,
+        "found": found,
+        "known": list(classes or ()),
+    }
     return Check(name="labels_are_known", passed=unknown.is_empty(), facts=facts)
 
 

@@ -59,7 +59,7 @@ def validate(frame: pl.DataFrame, schema: "DataFrameSchema") -> Validated:
     try:
         schema.validate(frame, lazy=True)
     except SchemaErrors as errors:
-        cases = _of_source(frame, pl.DataFrame(errors.failure_cases))
+        cases = _of_source(frame, pl.DataFrame(errors.failure_cases))  # pyright: ignore[reportUnknownArgumentType]
         if cases.height:
             return _divided(frame, cases)
     return Validated(good=frame, quarantined=frame.clear().with_columns(_reason=pl.lit("")))

@@ -138,7 +138,8 @@ def _type_of_text(series: pl.Series) -> ColumnType:
         return "str"  # 007 is a code, not the number 7
     if shares.get("float", 0) >= SHARE:
         return "int" if shares.get("int") == shares["float"] else "float"
-    return next((kind for kind in likely if shares[kind] >= SHARE), "str")
+    right: list[ColumnType] = [kind for kind in likely if shares[kind] >= SHARE]
+    return right[0] if right else "str"
 
 
 def _share(cells: pl.Series, type_: ColumnType) -> float:

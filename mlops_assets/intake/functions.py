@@ -28,6 +28,6 @@ def function_named(path: str) -> Callable[..., object]:
 
 
 def did_you_mean(name: str, known: list[str]) -> str:
-    """Return '; did you mean ...?' with the nearest known name, or nothing."""
+    """Return ' (did you mean ...?)' with the nearest known name, or nothing."""
     near = get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    return f" (did you mean {near[0]!r}?)" if near else ""

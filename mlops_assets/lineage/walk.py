@@ -16,8 +16,10 @@ class Walk:
     unverified: list[str] = field(default_factory=list[str])
 
 
-def walk(archive: Archive, record_id: str, *, budget_s: float | None, into: Walk | None = None) -> Walk:
-    """Return the record `record_id` and all its ancestors, newest first.
+def walk(
+    archive: Archive, record_id: str, *, budget_s: float | None, ancestors: bool = True, into: Walk | None = None
+) -> Walk:
+    """Return the record `record_id` and, with `ancestors`, all that it was made from, newest first.
 
     Records and the small files (models) are always verified; the bytes of tables until `budget_s` is used up, None for
     no limit. What was not read is in `unverified`, what is missing or changed in `broken`.
@@ -36,7 +38,7 @@ def walk(archive: Archive, record_id: str, *, budget_s: float | None, into: Walk
             continue
         found.records[current] = held
         _verify_files(archive, held, deadline, found)
-        waiting += [source.record for source in held.record.inputs]
+        waiting += [source.record for source in held.record.inputs] if ancestors else []
     return found
 
 

@@ -60,7 +60,8 @@ def judge(live: Counts, reference: Reference) -> Verdict:
         words = f"cannot tell: {problem}"
         return Verdict(state="cannot tell", kind="data", p_value=None, rows=live.rows, windows=windows, words=words)
     found = components([*reference.windows, live], reference.bins, reference.rows)
-    test = _test(found, [*reference.windows, live], reference.rows)
+    behind = [reference.scored if component.column == PREDICTION else reference.rows for component in found]
+    test = _test(found, [*reference.windows, live], behind)
     return _answer(found, test, live, reference)
 
 
@@ -98,7 +99,7 @@ def _too_little(live: Counts, reference: Reference) -> str | None:
     return None if reference.rows >= FEWEST_ROWS else f"{reference.rows} rows behind the reference, needs {FEWEST_ROWS}"
 
 
-def _test(found: Sequence[Component], windows: Sequence[Counts], rows_behind: int) -> Test:
+def _test(found: Sequence[Component], windows: Sequence[Counts], rows_behind: Sequence[int]) -> Test:
     """Compare each window with all the others, so that the live one and the reference ones are treated alike."""
     values = np.stack([component.values for component in found], axis=1)
     variances = np.stack([component.variances for component in found], axis=1)
@@ -109,7 +110,7 @@ def _test(found: Sequence[Component], windows: Sequence[Counts], rows_behind: in
     sampling = (variances.sum(axis=0) - variances) / others
     between = np.maximum(spread - sampling, 0.0)
     rows = np.array([[window.rows] for window in windows])
-    of_mean = np.maximum(sampling / others, variances * rows / rows_behind)
+    of_mean = np.maximum(sampling / others, variances * rows / np.array(rows_behind))
     noise = np.sqrt(between * (1 + 1 / others) + variances + of_mean)
     scores = np.abs(values - mean) / noise
     furthest = scores.max(axis=1)

@@ -11,6 +11,7 @@ from mlops_assets.training.bins import ColumnCounts, Counts, merge
 from mlops_assets.training.reference import PREDICTION, Reference
 
 SHOWN = 3
+SLIGHT = 0.05  # sd; a smaller change of mean or sd is not what made ranks move, the shape is
 NAMES: dict[Kind, str] = {"data": "data drift", "joint": "joint drift", "prediction": "prediction drift"}
 PHRASES = {"missing": "is missing", "infinite": "is infinite", "outside": "lies outside training's range"}
 
@@ -25,18 +26,19 @@ class Moved:
 
 
 def shifts(moved: Sequence[Moved], live: Counts, reference: Reference) -> tuple[ColumnShift, ...]:
-    """Return one shift per column, of its furthest component, the furthest first.
+    """Return one shift per column, the furthest first: that of its mean if it moved, else of what moved furthest.
 
     Joint drift is named only where no input moved by itself: a moved column alone changes its correlations.
     """
-    furthest: dict[str, Moved] = {}
+    by_column: dict[str, list[Moved]] = {}
     for each in sorted(moved, key=lambda each: -each.score):
-        furthest.setdefault(each.component.column, each)
-    joint = furthest.pop(JOINT, None)
+        by_column.setdefault(each.component.column, []).append(each)
+    joint = by_column.pop(JOINT, None)
     before = merge(reference.windows)
-    found = [_shift(each, live, before, reference) for each in furthest.values()]
-    if joint is not None and not furthest.keys() - {PREDICTION}:
-        found = [*_decoupled(joint, live, reference), *found]
+    told = [next((each for each in group if each.component.what == "mean"), group[0]) for group in by_column.values()]
+    found = [_shift(each, live, before, reference) for each in told]
+    if joint is not None and not by_column.keys() - {PREDICTION}:
+        found = [*_decoupled(joint[0], live, reference), *found]
     return tuple(found)
 
 
@@ -45,7 +47,7 @@ def alarm_words(kind: Kind, columns: Sequence[ColumnShift], p_value: float, refe
     shown = "; ".join(column.words for column in columns[:SHOWN])
     more = f"; and {len(columns) - SHOWN} more" if len(columns) > SHOWN else ""
     sure = "p < 1e-12" if p_value < 1e-12 else f"p = {p_value:.1g}"
-    return f"{NAMES[kind]}: {shown}{more} ({sure}; {_promise(reference)})"
+    return f"{NAMES[kind]}: {shown}{more} ({sure}; {_promise(kind, reference)})"
 
 
 def ok_words(rows: int, reference: Reference, smallest: dict[str, float]) -> str:
@@ -54,33 +56,35 @@ def ok_words(rows: int, reference: Reference, smallest: dict[str, float]) -> str
     if not smallest:
         return quiet
     least = max(smallest, key=lambda column: smallest[column])
-    return f"{quiet}; a shift of {smallest[least]:.2f} sd in any one numeric column ({least}) would have been seen"
+    shift = f"a shift of the mean by {smallest[least]:.2f} sd in any one column would be seen in 4 of 5 cases"
+    return f"{quiet}; {shift} (least well in {least})"
 
 
-def _promise(reference: Reference) -> str:
+def _promise(kind: Kind, reference: Reference) -> str:
     bound = f"at most 1 in {len(reference.windows) + 1} ordinary windows alarms"
-    return bound if reference.kind == "windows" else f"{bound}, as far as {reference.rows:,} rows of training can tell"
+    rows = reference.scored if kind == "prediction" else reference.rows
+    enough = rows >= len(reference.windows) * reference.rows_per_window
+    return bound if enough else f"{bound}, as far as {rows:,} rows can tell"
 
 
 def _shift(moved: Moved, live: Counts, before: Counts, reference: Reference) -> ColumnShift:
-    column, what = moved.component.column, moved.component.what
+    column, what = moved.component.column, moved.component.what.split()[0]
     now, then = live.columns[column], before.columns[column]
     numeric = next((part for part in reference.bins.numeric if part.column == column), None)
     if what in PHRASES:
         return _missing(moved, what, now, then)
     if numeric is None:
         levels = next(part.levels for part in reference.bins.text if part.column == column)
-        return _level(moved, what, levels, now, then)
+        return _level(moved, moved.component.what, levels, now, then)
     mean, sd = mean_and_sd(live, reference.bins, column)
     mean_then, sd_then = mean_and_sd(before, reference.bins, column)
-    if what == "spread" and sd_then > 0:
-        ratio = sd / sd_then
+    ratio, by = sd / sd_then if sd_then else 1.0, mean - mean_then
+    if what == "spread" and abs(ratio - 1) >= SLIGHT:
         return _made(moved, ratio - 1, "ratio", f"{column} varies {ratio:.2f} times as much")
-    if what in ("spread", "shape"):
-        elsewhere = float(np.abs(_shares(now.bins) - _shares(then.bins)).sum() / 2)
-        return _made(moved, elsewhere, "share", f"{column} has {elsewhere:.0%} of its values elsewhere")
-    direction = "higher" if mean > mean_then else "lower"
-    return _made(moved, mean - mean_then, "sd", f"{column} is {abs(mean - mean_then):.2f} sd {direction}")
+    if what in ("mean", "level") and abs(by) >= SLIGHT:
+        return _made(moved, by, "sd", f"{column} is {abs(by):.2f} sd {'higher' if by > 0 else 'lower'}")
+    elsewhere = float(np.abs(_shares(now.bins) - _shares(then.bins)).sum() / 2)
+    return _made(moved, elsewhere, "share", f"{column} has {elsewhere:.0%} of its values elsewhere")
 
 
 def _missing(moved: Moved, what: str, now: ColumnCounts, then: ColumnCounts) -> ColumnShift:

@@ -1,10 +1,10 @@
 """What the endpoint should serve, written in one file; and which of its workers do."""
 
+import http.client
 import time
-import urllib.error
-import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -14,6 +14,7 @@ from mlops_assets.serving.workers import Worker, live_workers
 
 DESIRED = "desired.json"
 _PAUSE_S = 0.05
+_ANSWER_S = 2.0
 
 
 class Route(Struct, frozen=True, kw_only=True):
@@ -71,8 +72,11 @@ def wait_until_served(folder: Path, deployment_id: str, timeout_s: float) -> lis
 
 def answers(worker: Worker) -> str | None:
     """Return the deployment that `worker` says over HTTP it serves; None if it serves none or does not answer."""
+    connection = http.client.HTTPConnection(urlsplit(worker.url).netloc, timeout=_ANSWER_S)
     try:
-        with urllib.request.urlopen(f"{worker.url}/v2", timeout=2) as answer:
-            return msgspec.json.decode(answer.read(), type=_Metadata).deployment
-    except (urllib.error.URLError, TimeoutError, ConnectionError, msgspec.DecodeError):
+        connection.request("GET", "/v2")
+        return msgspec.json.decode(connection.getresponse().read(), type=_Metadata).deployment
+    except (OSError, http.client.HTTPException, msgspec.DecodeError):
         return None
+    finally:
+        connection.close()

@@ -57,6 +57,7 @@ class _Endpoint:
     def __init__(self, product: ModelProduct, settings: Settings, url: str, clock: ClockKind) -> None:
         self._folder = settings.serving(product.name)
         self._desired = self._folder / DESIRED
+        self._seen: tuple[int, int] | None = None
         self._loader = Loader(product, Store(settings.home))
         self._clock: Clock = ReplayClock(product.grid) if clock == "replay" else ServerClock()
         started = datetime.now(UTC)
@@ -102,15 +103,14 @@ class _Endpoint:
 
     async def _follow(self) -> None:
         """Load the desired deployment whenever its file is replaced."""
-        seen = _stamp(self._desired)
         while True:
             await asyncio.sleep(POLL_S)
-            if (found := _stamp(self._desired)) != seen:
-                seen = found
+            if _stamp(self._desired) != self._seen:
                 await self._load()
 
     async def _load(self) -> None:
         """Load, check and then serve what is desired, off the event loop; if that fails, go on with what there is."""
+        self._seen = _stamp(self._desired)  # before it is read, so that no replacement goes unseen
         try:
             deployment = read_deployment(self._folder)
         except msgspec.DecodeError as error:

@@ -36,24 +36,39 @@ class LossReference(Struct, frozen=True, kw_only=True):
 
 
 class Reference(Struct, frozen=True, kw_only=True):
-    """What training saw, cut into windows. `kind` says whether rows sufficed; `rows` counts distinct rows behind it."""
+    """What training saw, cut into windows. `kind` says whether rows sufficed.
+
+    `rows` counts the distinct rows behind the inputs, `scored` those behind `prediction`.
+    """
 
     bins: Bins
     windows: list[Counts]
     kind: Kind
     rows: int
+    scored: int
     rows_per_window: int
     loss: LossReference | None = None
 
 
-def reference(frame: pl.DataFrame, *, at: str | None, rows_per_window: int, seed: int, minimum: int = 28) -> Reference:
+def reference(
+    frame: pl.DataFrame,
+    *,
+    at: str | None,
+    rows_per_window: int,
+    seed: int,
+    held_out: pl.Series | None = None,
+    minimum: int = 28,
+) -> Reference:
     """Return the reference of a model whose training rows are `frame`.
 
-    Counted are all columns but `loss` and those that begin with an underscore. `prediction` and `loss` have to be of
-    models that were not fitted on the row, or live scores will look less sure than the reference. Rows are cut in the
-    order of `at` into windows of `rows_per_window`, the newest 100 at most; without a time column they are shuffled
-    first. Where that gives fewer than `minimum`, the rest are resampled, each from a run of two windows' worth of
-    neighbouring rows, so that they differ from each other at least as much as real windows do.
+    Counted are all columns but `loss` and those that begin with an underscore. Rows are cut in the order of `at` into
+    windows of `rows_per_window`, the newest 100 at most; without a time column they are shuffled first. Where that
+    gives fewer than `minimum`, the rest are resampled, each from a run of two windows' worth of neighbouring rows, so
+    that they differ from each other at least as much as real windows do.
+
+    `held_out` are the scores that this very model gives to rows it never saw, oldest first; they count as `prediction`.
+    Its scores of training rows are too sure, and scores of other models, as in cross-fitting, lie elsewhere: against
+    either of them ordinary live windows drift. `loss` may be cross-fitted, since only its mean is compared.
 
     Raises:
         ValueError: If there are no rows, or `rows_per_window` is not positive.
@@ -63,18 +78,22 @@ def reference(frame: pl.DataFrame, *, at: str | None, rows_per_window: int, seed
         raise ValueError(f"a reference needs at least one row and one row a window, found {found}")
     random = np.random.default_rng(seed)
     rows = frame.sort(at, maintain_order=True) if at else frame[random.permutation(frame.height)]
-    bins = freeze_bins(rows, [name for name in rows.columns if name not in (LOSS, at) and not name.startswith("_")])
-    whole = min(rows.height // rows_per_window, MOST)
-    oldest = rows.height - whole * rows_per_window
-    cuts = [np.arange(rows_per_window) + oldest + i * rows_per_window for i in range(whole)]
-    drawn = [_resampled(rows.height, rows_per_window, random) for _ in range(minimum - whole)]
-    block = np.maximum(np.arange(rows.height) - oldest, -1) // rows_per_window if not drawn else np.arange(rows.height)
-    counted = _first_met_here(rows, bins, block)
+    size = max(minimum, min(rows.height // rows_per_window, MOST))
+    inputs = rows.select(name for name in rows.columns if name not in (at, LOSS, PREDICTION) and name[0] != "_")
+    scores = rows.select(name for name in rows.columns if name == PREDICTION)
+    if held_out is not None and held_out.len():
+        scores = held_out.alias(PREDICTION).to_frame()
+    places, whole = _places(rows.height, rows_per_window, size, random)
+    bins = freeze_bins(inputs, inputs.columns)
+    counted = _first_met_here(inputs, bins, rows_per_window if whole == size else 1)
+    bins = Bins(numeric=[*bins.numeric, *freeze_bins(scores, scores.columns).numeric], text=bins.text)
+    scored, _ = _places(scores.height, rows_per_window, size, random) if scores.width else (places, 0)
     return Reference(
         bins=bins,
-        windows=[count(counted[indices], bins) for indices in (*cuts, *drawn)],
-        kind="windows" if not drawn else "partly resampled" if cuts else "resampled",
-        rows=rows.height if drawn else whole * rows_per_window,
+        windows=[count(counted[i].hstack(_at(scores, j)), bins) for i, j in zip(places, scored, strict=True)],
+        kind="windows" if whole == size else "partly resampled" if whole else "resampled",
+        rows=min(rows.height, MOST * rows_per_window),
+        scored=min(scores.height, MOST * rows_per_window),
         rows_per_window=rows_per_window,
         loss=_loss_reference(rows[LOSS].to_numpy(), rows_per_window) if LOSS in rows.columns else None,
     )
@@ -110,27 +129,36 @@ def logged_losses(task: Task, labels: Floats, outputs: Floats) -> Floats:
     return (labels != outputs).astype(np.float64) if task == "multiclass" else losses(task, labels, outputs)
 
 
-def _resampled(rows: int, size: int, random: np.random.Generator) -> NDArray[np.int64]:
+def _places(rows: int, size: int, windows: int, random: np.random.Generator) -> tuple[list[NDArray[np.int64]], int]:
+    """Return which rows are in each window, and how many windows are real: the newest ones, the rest are resampled."""
+    whole = min(rows // size, windows)
+    cuts = [np.arange(rows - size * (whole - i), rows - size * (whole - i - 1)) for i in range(whole)]
     span = min(rows, SPAN * size)
-    return random.integers(0, rows - span + 1) + random.integers(0, span, size)
+    starts = random.integers(0, rows - span + 1, windows - whole)
+    return [*cuts, *(start + random.integers(0, span, size) for start in starts)], whole
 
 
-def _first_met_here(rows: pl.DataFrame, bins: Bins, block: NDArray[np.int64]) -> pl.DataFrame:
-    """Return rows in which a rare level that only one block holds reads as unseen, which it was before that block.
+def _at(scores: pl.DataFrame, rows: NDArray[np.int64]) -> list[pl.Series]:
+    return scores[rows].get_columns() if scores.width else []
 
-    Otherwise the reference would hold no unseen level at all, and a column with a long tail of levels (towns, devices)
-    would drift by its nature. (Leave one out; Good, Biometrika 40, 1953.)
+
+def _first_met_here(rows: pl.DataFrame, bins: Bins, size: int) -> pl.DataFrame:
+    """Return rows in which a rare level that a single block of `size` rows holds reads as unseen.
+
+    It was unseen before that block. Otherwise the reference would hold no unseen level at all, and a column with a long
+    tail of levels (towns, devices) would drift by its nature. (Leave one out; Good, Biometrika 40, 1953.)
     """
-    exprs = [
-        pl.when(pl.col("_block").n_unique().over(part.column) == 1, pl.col(part.column).is_in(part.rare))
+    block = pl.int_range(pl.len() - 1, -1, -1) // size  # counted from the newest row, as the windows are
+    texts = [pl.col(name).cast(pl.String) for name, dtype in rows.schema.items() if dtype in TEXT]
+    once = [
+        pl.when(block.n_unique().over(part.column) == 1, pl.col(part.column).is_in(part.rare))
         .then(pl.lit(UNSEEN))
         .otherwise(pl.col(part.column))
         .alias(part.column)
         for part in bins.text
         if part.rare
     ]
-    text = [pl.col(name).cast(pl.String) for name, dtype in rows.schema.items() if dtype in TEXT]
-    return rows.with_columns(text).with_columns(_block=pl.Series(block)).with_columns(exprs)
+    return rows.with_columns(texts).with_columns(once)
 
 
 def _loss_reference(values: Floats, size: int) -> LossReference | None:

@@ -1,4 +1,4 @@
-"""The gate: promoted on the floor or on a clear difference, and never while evidence is missing, failed, stale or foreign."""
+"""The gate: promoted on the floor or a clear difference; never on missing, failed, stale or foreign evidence."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -59,7 +59,7 @@ def fitted(seed: int, *, task: str = "binary") -> Trained:
     good = (pl.col("salary") > 3000) | ((pl.col("job") == "nurse") & (pl.col("salary") > 2000))
     labels = {
         "binary": good.cast(int),
-        "multiclass": pl.col("job") + good.cast(pl.String),
+        "multiclass": pl.col("job") + good.cast(int).cast(pl.String),
         "regression": pl.col("salary") * 2,
     }
     label = rows.select(label=labels[task])["label"]

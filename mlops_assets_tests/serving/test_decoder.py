@@ -67,7 +67,10 @@ WRONG = [
     ({"since": "2026-01-31"}, "field 'since': found \"2026-01-31\" (text); right is a time such as"),
     ({"since": "2026-01-31T12:00:00"}, "right is a time such as '2026-01-31T12:00:00Z'"),
     ({"id": 1.5}, "field 'id': found 1.5 (float); right is text or an int"),
-    ({"salary": 1}, "field 'salary': found an unknown field; right is one of the known fields: age, loan amount, class"),
+    (
+        {"salary": 1},
+        "field 'salary': found an unknown field; right is one of the known fields: age, loan amount, class",
+    ),
 ]
 
 

@@ -8,6 +8,7 @@ import pytest
 from mlops_assets.serving.frames import mapped, read_frames
 from mlops_assets.serving.ids import Ids, text, to_ms
 from mlops_assets.serving.log import Body, Columns, LogWriter, Part, Row
+from mlops_assets.serving.metrics import log_lag_s
 from mlops_assets.serving.sealed import find
 from mlops_assets_tests.serving.loans import LOANS
 
@@ -103,3 +104,11 @@ def test_a_row_of_a_batch_is_found_by_its_number_alone(log, tmp_path):
     assert find(tmp_path, LOANS.grid, f"{text(id_)}.2") is None
     assert find(tmp_path, LOANS.grid, text(id_)) is None
     assert find(tmp_path, LOANS.grid, text(Ids().new(to_ms(MONDAY)))) is None
+
+
+def test_the_log_lags_by_the_time_since_its_oldest_ended_window(log, tmp_path):
+    log.append(Ids().new(to_ms(MONDAY)), body(40))
+
+    lags = [log_lag_s(tmp_path, LOANS.grid, MONDAY + timedelta(seconds=seconds)) for seconds in (0, 1, 61)]
+
+    assert lags == [0, 0, 60]

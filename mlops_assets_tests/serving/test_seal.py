@@ -9,15 +9,17 @@ import pytest
 from mlops_assets.serving.ids import Ids, parse, text, to_ms
 from mlops_assets.serving.index import canonical
 from mlops_assets.serving.log import Body, Columns, LogWriter, Part, Row
-from mlops_assets.serving.sealed import FEATURE, INPUT
 from mlops_assets.serving.seal import closed_windows, drop_sealed, log_digests, mark_sealed, seal, unsealed
+from mlops_assets.serving.sealed import FEATURE, INPUT
 from mlops_assets.serving.workers import Registration, Worker
 from mlops_assets_tests.serving.loans import LOANS
 
 DAY = "2026-01-06"
 NOON = datetime(2026, 1, 6, 12, tzinfo=UTC)
 NIGHT = datetime(2026, 1, 7, tzinfo=UTC)
-COLUMNS = msgspec.Raw(msgspec.msgpack.encode(Columns([("age", "int"), ("job", "str")], [("job", "str"), ("age", "float")])))
+COLUMNS = msgspec.Raw(
+    msgspec.msgpack.encode(Columns([("age", "int"), ("job", "str")], [("job", "str"), ("age", "float")]))
+)
 
 
 def request(*rows: tuple[str, int | None]) -> Body:
@@ -208,8 +210,6 @@ def test_a_worker_that_is_silent_for_the_grace_is_not_waited_for(tmp_path, regis
 
 def test_a_worker_that_has_stopped_is_not_waited_for(tmp_path, register):
     register("w1", since=NOON, until=NOON, stopped=True)
-    registration = Registration(tmp_path, Worker(writer="w1", pid=1, url="", clock="server", started=NOON, since=NOON))
-    registration.stop()
 
     assert closed(tmp_path, NIGHT + timedelta(seconds=1)) == [DAY]
 

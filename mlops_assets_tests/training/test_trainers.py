@@ -18,7 +18,7 @@ KINDS = pytest.mark.parametrize("kind", ["lightgbm", "torch"])
 
 
 def rows(count: int = 900, *, flipped: int = 0) -> TrainingSet:
-    """Three windows; the label is `x > 0`, except where `c` is "b": there it is 1. `noise` says nothing, a fifth is null.
+    """Three windows; the label is `x > 0`, or 1 where `c` is "b". `noise` says nothing, and a fifth of it is null.
 
     In the first `flipped` rows the label is the opposite.
     """
@@ -160,7 +160,7 @@ def test_labels_that_cannot_be_learned_are_refused(data: TrainingSet, problem: s
 def test_an_unknown_trainer_or_parameter_is_named():
     with pytest.raises(LookupError, match="no trainer 'xgb'; known trainers: lightgbm, torch"):
         trainer_named("xgb")
-    with pytest.raises(LookupError, match="no parameter 'num_leavs' of trainer lightgbm; known: .*num_leaves"):
+    with pytest.raises(LookupError, match=r"no parameter 'num_leavs' of trainer lightgbm; known: .*num_leaves"):
         trainer_named("lightgbm", {"num_leavs": 3})
 
 
