@@ -55,7 +55,7 @@ def _fits(product: ModelProduct) -> pl.Expr:
 def _reason(product: ModelProduct) -> pl.Expr:
     """Return why a row lies in none."""
     source = product.source
-    reasons: list[pl.Expr] = []
+    reasons = [pl.lit(None, pl.String)]
     if source.time and product.windows:
         start, end = span(product.windows)
         cell, time = pl.col(source.time).cast(pl.String).fill_null(""), pl.col("_time")

@@ -83,8 +83,9 @@ def _swapped(client: Client, seen: Sequence[Watched], story: Story, concept: Cha
     day = [answer for answer in mine if answer.at.date() == first.at.date()]
     before = sum(answer.version == versions[0] for answer in day)
     story.step("swapped under load", before > 0, f"on {first.at:%Y-%m-%d}: {before} answers of version {versions[0]}, then {len(day) - before} of version {versions[-1]}")
-    began = max((watched.began for watched in seen if watched.began < first.came), default=first.came)
-    story.step("from sealed window to new version", True, f"{first.came - began:.1f} s")
+    trained = next((day for day in seen if any(p.startswith(f"{concept.region}|") for p in day.retrained)), None)
+    took = first.came - trained.began if trained else float("nan")
+    story.step("from closed window to new version", took > 0, f"{took:.1f} s (seal, judge, decide, train, gate, deploy)")
     return first
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import polars as pl
 
+PACE_S = 0.05
 Value = str | int | float | bool | None
 
 
@@ -86,6 +87,6 @@ def replayed(client: Client, rows: pl.DataFrame, *, time_column: str, segment: s
 def _send(client: Client, rows: pl.DataFrame, over: threading.Event, time_column: str, segment: str, label: str) -> None:
     for place, row in enumerate(rows.iter_rows(named=True)):
         if place > rows.height // 2:
-            over.wait(0.01)
+            over.wait(PACE_S)
         at: datetime = row.pop(time_column)
         client.predict(row, at=at, segment=str(row[segment]), label=int(row.pop(label)))

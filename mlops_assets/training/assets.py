@@ -12,7 +12,7 @@ from mlops_assets.product import Compute, ModelProduct, Stage
 from mlops_assets.training.resources import KEY, MlflowRun, end_mlflow_on_run_finished
 from mlops_assets.training.step import ModelStep, report
 from mlops_assets.training.tracking import MlflowTracker, origin_tags
-from mlops_assets.wiring import Events, Look, Platform, Told, check_specs, dep, events, segments_by_window
+from mlops_assets.wiring import Events, Look, Platform, Told, check_specs, dep, events, partition_of, segments_by_window
 
 CHECKS = {
     "reaches_floor": "The gate's metric reaches its floor on held-out rows (warns: a weak model is kept to be looked at).",
@@ -46,7 +46,10 @@ def model_asset(product: ModelProduct) -> dg.AssetsDefinition:
     )
     def model(context: dg.AssetExecutionContext) -> Events:
         platform: Platform = context.resources.platform
-        yield from events(context, platform.step(ModelStep, product), _publish)
+        step = platform.step(ModelStep, product)
+        if step.status(partition_of(context))[0] in ("missing", "stale", "failed"):
+            context.resources.mlflow.start(product.name)  # so that a training that fails is shown as FAILED
+        yield from events(context, step, _publish)
 
     return model
 

@@ -148,17 +148,17 @@ def _first_met_here(rows: pl.DataFrame, bins: Bins, size: int) -> pl.DataFrame:
     It was unseen before that block. Otherwise the reference would hold no unseen level at all, and a column with a long
     tail of levels (towns, devices) would drift by its nature. (Leave one out; Good, Biometrika 40, 1953.)
     """
-    block = pl.int_range(pl.len() - 1, -1, -1) // size  # counted from the newest row, as the windows are
+    block = pl.Series("_block", np.arange(rows.height)[::-1] // size)  # counted from the newest row, as the windows are
     texts = [pl.col(name).cast(pl.String) for name, dtype in rows.schema.items() if dtype in TEXT]
     once = [
-        pl.when(block.n_unique().over(part.column) == 1, pl.col(part.column).is_in(part.rare))
+        pl.when(pl.col("_block").n_unique().over(part.column) == 1, pl.col(part.column).is_in(part.rare))
         .then(pl.lit(UNSEEN))
         .otherwise(pl.col(part.column))
         .alias(part.column)
         for part in bins.text
         if part.rare
     ]
-    return rows.with_columns(texts).with_columns(once)
+    return rows.with_columns(block, *texts).with_columns(once).drop("_block")
 
 
 def _loss_reference(values: Floats, size: int) -> LossReference | None:

@@ -14,10 +14,9 @@ from mlops_assets.evidence.code import code_id
 from mlops_assets.evidence.records import Check, Json, Recipe
 from mlops_assets.evidence.step import NotReady, Prepared, Step, parse
 from mlops_assets.product import Gate, Stage
-from mlops_assets.training.crossfit import crossfit
 from mlops_assets.training.fitting import Trained, TrainingSet
-from mlops_assets.training.metrics import HIGHER_IS_BETTER
-from mlops_assets.training.model import ColumnSpec, encode_spec
+from mlops_assets.training.metrics import HIGHER_IS_BETTER, losses
+from mlops_assets.training.model import ColumnSpec, encode_spec, label_codes
 from mlops_assets.training.reference import reference
 from mlops_assets.training.tracking import Report
 from mlops_assets.training.trainers import trainer_named
@@ -50,7 +49,7 @@ class ModelStep(Step):
             inputs=[(str(held.record.place), held.record.root) for held in inputs],
             params={"trainer": trainer.model_dump(mode="json"), "label": self.product.label.kind},
             seed=self.product.seed,
-            code=code_id("mlops_assets.training.trainers", "mlops_assets.training.crossfit", "mlops_assets.training.reference"),
+            code=code_id("mlops_assets.training.trainers", "mlops_assets.training.reference"),
         )
         return Prepared(recipe=recipe, inputs=[held.as_input() for held in inputs], build=partial(self._build, inputs))
 
@@ -60,11 +59,15 @@ class ModelStep(Step):
         fit = trainer_named(self.product.trainer.kind, self.product.trainer.params)
         trained = fit(data, self.product.trainer.params, self.product.seed)
         rows = pl.concat(frames)
-        newest = rows[-sum(data.windows[-trained.windows_used :]) :]
-        scored = crossfit(fit, data, newest, self.product.trainer.params, self.product.seed)
-        per_window = rows_per_window(self, rows)
-        stored = reference(scored, at="_time" if self.product.windows else None, rows_per_window=per_window, seed=self.product.seed)
         holdout = rows[trained.holdout.tolist()].with_columns(_score=pl.Series(_single(trained.scores), dtype=pl.Float64))
+        per_window = rows_per_window(self, rows)
+        stored = reference(
+            _seen(rows, data, trained),
+            at="_time" if self.product.windows else None,
+            rows_per_window=per_window,
+            seed=self.product.seed,
+            held_out=holdout["_score"],
+        )
         facts: dict[str, Json] = {
             **{name: round(value, 6) for name, value in trained.metrics.items()},
             "rows": rows.height,
@@ -127,6 +130,15 @@ def _training_set(step: ModelStep, inputs: list[Held], frames: list[pl.DataFrame
         inputs=msgspec.convert(facts["inputs"], dict[str, ColumnSpec]),
         transform=step.product.features if isinstance(step.product.features, str) else None,
     )
+
+
+def _seen(rows: pl.DataFrame, data: TrainingSet, trained: Trained) -> pl.DataFrame:
+    """Return the rows that the model learned from, with `loss` where it never saw the row."""
+    labels = label_codes(rows["_label"][trained.holdout.tolist()], trained.spec)
+    loss = np.full(rows.height, np.nan)
+    loss[trained.holdout] = losses(data.task, labels, trained.scores)
+    used = sum([count for count in data.windows if count][-trained.windows_used :])
+    return rows.with_columns(loss=pl.Series(loss)).tail(used)
 
 
 def _single(scores: np.ndarray) -> np.ndarray:

@@ -114,7 +114,9 @@ def test_declared_columns_and_roles_come_before_what_the_cells_say():
 def test_a_label_that_is_not_of_its_kind_is_refused():
     frame = pl.DataFrame({"id": ["1", "2", "3"], "x": ["1", "2", "3"], "y": ["a", "b", "c"]})
 
-    with pytest.raises(SourceError, match=r"label.kind: 'y' has 3 values \(a, b, c.*right for these is `kind: multiclass`"):
+    with pytest.raises(
+        SourceError, match=r"label.kind: 'y' has 3 values \(a, b, c.*right for these is `kind: multiclass`"
+    ):
         columns_for(product(Label(column="y")), frame)
     assert columns_for(product(Label(column="y", kind="multiclass")), frame)["y"].isin == ("a", "b", "c")
 

@@ -48,7 +48,10 @@ def test_a_label_that_says_nothing_is_refused():
 def test_the_floor_is_better_than_saying_always_the_same():
     assert propose_gate(pl.Series("y", ["0", "1"]), "binary")[:2] == ("auc", 0.6)
     assert propose_gate(pl.Series("y", ["a", "a", "b", "c"]), "multiclass")[:2] == ("accuracy", 0.55)
-    assert propose_gate(pl.Series("y", [0.0, 2.0]), "regression")[:2] == ("rmse", pytest.approx(0.95 * 2**0.5, rel=1e-3))
+    assert propose_gate(pl.Series("y", [0.0, 2.0]), "regression")[:2] == (
+        "rmse",
+        pytest.approx(0.95 * 2**0.5, rel=1e-3),
+    )
 
 
 def test_columns_that_tell_the_label_or_nothing_are_left_out():
