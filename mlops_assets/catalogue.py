@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -78,17 +78,19 @@ def read_declaration(file: Path) -> ModelProduct | None:
         DeclarationError: If the YAML or a field is wrong.
     """
     try:
-        node = yaml.compose(file.read_text(), yaml.SafeLoader)
-        body: Any = yaml.safe_load(file.read_text())
+        node = cast("yaml.Node | None", yaml.compose(file.read_text(), yaml.SafeLoader))
+        body: object = yaml.safe_load(file.read_text())
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise DeclarationError(f"{file}:{line}: not YAML: {error.problem}") from error
-    if not isinstance(body, dict) or body.get("type") != TYPE:
+    fields = cast("dict[object, object]", body) if isinstance(body, dict) else {}
+    if fields.get("type") != TYPE:
         return None
-    if set(body) - {"type", "attributes"} or not isinstance(body.get("attributes"), dict):
-        raise DeclarationError(f"{file}:1: found the fields {', '.join(map(str, body))}; right is `type` and `attributes`")
+    if set(fields) != {"type", "attributes"} or not isinstance(fields["attributes"], dict):
+        found = ", ".join(map(str, fields))
+        raise DeclarationError(f"{file}:1: found the fields {found}; right is `type` and `attributes`, a map")
     try:
-        return ModelProduct.model_validate(body["attributes"])
+        return ModelProduct.model_validate(fields["attributes"])
     except ValidationError as error:
         lines = [_explained(file, node, problem["loc"], problem["msg"], problem["type"]) for problem in error.errors()]
         raise DeclarationError("\n".join(lines)) from error

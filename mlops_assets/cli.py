@@ -2,9 +2,13 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
+
+import msgspec
 
 from mlops_assets.catalogue import DeclarationError
 from mlops_assets.evidence.ledger import Conflict
@@ -13,6 +17,14 @@ from mlops_assets.evidence.step import NotReady
 from mlops_assets.settings import Settings, load_settings
 
 Command = Callable[[argparse.Namespace, Settings], int]
+
+
+class Commands(Protocol):
+    """Where commands are added: what `add_subparsers` returns."""
+
+    def add_parser(self, name: str, *, help: str, description: str) -> argparse.ArgumentParser:
+        """Return the parser of a new command."""
+        ...
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,16 +37,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenEvidence as problem:
         print(f"broken: {problem}", file=sys.stderr)
         return 3
-    except (DeclarationError, NotReady, Conflict, LookupError, ValueError, FileNotFoundError, FileExistsError) as problem:
+    except (
+        DeclarationError,
+        NotReady,
+        Conflict,
+        LookupError,
+        ValueError,
+        FileNotFoundError,
+        FileExistsError,
+    ) as problem:
         print(f"error: {problem.args[0] if problem.args else problem}", file=sys.stderr)
         return 4 if isinstance(problem, LookupError) else 1
+    except BrokenPipeError:  # the reader, such as `head`, has gone; nothing else may be printed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         return 130
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mlops-assets", description="A model product's whole production life.")
-    parser.add_argument("--home", type=Path, help="where evidence and state live (default: .mlops_assets, or MLOPS_ASSETS_HOME)")
+    parser.add_argument(
+        "--home", type=Path, help="where evidence and state live (default: .mlops_assets, or MLOPS_ASSETS_HOME)"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _making(commands)
     _running(commands)
@@ -43,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _making(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _making(commands: Commands) -> None:
     init = _command(commands, "init", _init, "write a declaration from a CSV or Parquet file")
     init.add_argument("name")
     init.add_argument("file", type=Path)
@@ -54,10 +79,10 @@ def _making(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     sample.add_argument("file", type=Path)
     sample.add_argument("--rows", type=int, default=20_000)
     _command(commands, "validate", _validate, "check every declaration against its source")
-    _command(commands, "env", _env, "print the environment for Dagster's own commands: eval \"$(mlops-assets env)\"")
+    _command(commands, "env", _env, 'print the environment for Dagster\'s own commands: eval "$(mlops-assets env)"')
 
 
-def _running(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _running(commands: Commands) -> None:
     _command(commands, "demo", _demo, "the whole loop on simulated loan applications, in under three minutes")
     up = _command(commands, "up", _up, "Dagster's UI and daemon, and the endpoints, until Ctrl-C")
     up.add_argument("--port", type=int, default=3000, help="port of the UI; endpoints follow from --endpoint-port")
@@ -69,20 +94,26 @@ def _running(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     serve.add_argument("--clock", choices=("server", "replay"), default="server")
     backfill = _command(commands, "backfill", _backfill, "make what is missing, failed or stale, in order, here")
     backfill.add_argument("product")
-    backfill.add_argument("--stage", choices=("annotations", "dataset", "features", "model"), help="up to this stage; `model` trains every window")
+    backfill.add_argument(
+        "--stage",
+        choices=("annotations", "dataset", "features", "model"),
+        help="up to this stage; `model` trains every window",
+    )
     backfill.add_argument("--windows", help="A...B: from window A up to and with B")
     backfill.add_argument("--segments", help="a,b: only these")
     backfill.add_argument("--dry-run", action="store_true", help="list what would be made, and why")
 
 
-def _reading(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _reading(commands: Commands) -> None:
     status = _command(commands, "status", _status, "live versions, health, drift, data age, next act", reads=True)
     status.add_argument("product", nargs="?")
     predictions = _command(commands, "predictions", _predictions, "recent inference ids", reads=True)
     predictions.add_argument("product")
     predictions.add_argument("--last", type=int, default=20)
     predictions.add_argument("--since", help="ISO time")
-    trace = _command(commands, "trace", _trace, "the proof for an inference id, product@version, record or asset", reads=True)
+    trace = _command(
+        commands, "trace", _trace, "the proof for an inference id, product@version, record or asset", reads=True
+    )
     trace.add_argument("ref")
     trace.add_argument("--budget", default="2s", help="time to spend on re-hashing tables")
     trace.add_argument("--verify", action="store_true", help="re-hash everything")
@@ -91,7 +122,7 @@ def _reading(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     why.add_argument("--since", help="ISO time")
 
 
-def _acting(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _acting(commands: Commands) -> None:
     for name, text in (("pause", "no retrain, no promotion; serving goes on"), ("resume", "end a pause")):
         act = _command(commands, name, _pause if name == "pause" else _resume, text)
         act.add_argument("product")
@@ -104,7 +135,12 @@ def _acting(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
 
 def _command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, run: Command, text: str, *, reads: bool = False
+    commands: Commands,
+    name: str,
+    run: Command,
+    text: str,
+    *,
+    reads: bool = False,
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=text, description=text)
     parser.set_defaults(command=run)
@@ -114,7 +150,7 @@ def _command(
 
 
 def _print(options: argparse.Namespace, body: object, lines: Sequence[str]) -> None:
-    print(json.dumps(body, indent=2, default=str) if options.json else "\n".join(lines))
+    print(json.dumps(msgspec.to_builtins(body), indent=2) if options.json else "\n".join(lines))
 
 
 def _init(options: argparse.Namespace, settings: Settings) -> int:
@@ -182,7 +218,14 @@ def _serve(options: argparse.Namespace, settings: Settings) -> int:
 def _backfill(options: argparse.Namespace, settings: Settings) -> int:
     from mlops_assets.operations.backfill import backfill
 
-    return backfill(settings, options.product, stage=options.stage, windows=options.windows, segments=options.segments, dry_run=options.dry_run)
+    return backfill(
+        settings,
+        options.product,
+        stage=options.stage,
+        windows=options.windows,
+        segments=options.segments,
+        dry_run=options.dry_run,
+    )
 
 
 def _status(options: argparse.Namespace, settings: Settings) -> int:
@@ -202,7 +245,8 @@ def _predictions(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _trace(options: argparse.Namespace, settings: Settings) -> int:
-    from mlops_assets.lineage.trace import trace, trace_lines
+    from mlops_assets.lineage.proof import trace_lines
+    from mlops_assets.lineage.trace import trace
     from mlops_assets.product import duration_seconds
 
     proof = trace(settings, options.ref, budget_s=None if options.verify else duration_seconds(options.budget))
@@ -211,7 +255,7 @@ def _trace(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _why(options: argparse.Namespace, settings: Settings) -> int:
-    from mlops_assets.operations.status import decisions, decision_lines
+    from mlops_assets.operations.status import decision_lines, decisions
 
     rows = decisions(settings, options.product, since=options.since)
     _print(options, rows, decision_lines(rows))

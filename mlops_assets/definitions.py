@@ -1,6 +1,7 @@
 """The code location: every product below `defs/`, and whatever else is declared there."""
 
 import logging
+from pathlib import Path
 
 import dagster as dg
 from dagster.components.core.component_tree import ComponentTree
@@ -37,10 +38,12 @@ def _others(settings: Settings) -> dg.Definitions:
     if settings.defs != own or not (PACKAGE.parent / "pyproject.toml").exists():
         return dg.Definitions()
     tree = ComponentTree.for_project(PACKAGE.parent)
-    return dg.Definitions.merge(*(tree.build_defs_at_path(folder) for folder in sorted(own.iterdir()) if _is_other(folder)))
+    return dg.Definitions.merge(
+        *(tree.build_defs_at_path(folder) for folder in sorted(own.iterdir()) if _is_other(folder))
+    )
 
 
-def _is_other(folder) -> bool:
+def _is_other(folder: Path) -> bool:
     if not folder.is_dir() or folder.name.startswith(("_", ".")):
         return False
     try:

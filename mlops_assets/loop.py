@@ -83,7 +83,7 @@ def _problem(event: dg.DagsterEvent) -> str:
     while error is not None and error.cause is not None:
         error = error.cause
     said = error.message.strip().partition(": ")[2] if error else "failed"
-    return f"{event.step_key.rpartition('__')[2]}: {said}"
+    return f"{(event.step_key or '').rpartition('__')[2]}: {said}"
 
 
 def dagster_home(settings: Settings) -> Path:

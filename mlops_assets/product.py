@@ -12,6 +12,11 @@ from mlops_assets.windows import ALL, Every, Grid
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 TRAINERS = ("lightgbm", "torch")
 EPOCH = datetime(2026, 1, 1)  # monitoring windows of a product whose data has no time begin here
+METRICS = {
+    "binary": ("auc", "accuracy", "f1", "log_loss"),
+    "multiclass": ("accuracy", "log_loss"),
+    "regression": ("rmse",),
+}
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 Segment = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$", max_length=100)]
 
@@ -192,8 +197,17 @@ class ModelProduct(Part):
             raise ValueError(f"no segment {self.fallback!r} to fall back to; known: {', '.join(self.segments)}")
         if not isinstance(self.features, str) and self.label.column in self.features:
             raise ValueError(f"the label {self.label.column!r} is among the features")
+        if reserved := {"prediction", "loss"} & set(() if isinstance(self.features, str) else self.features):
+            raise ValueError(
+                f"no feature may be called {min(reserved)!r}: monitoring uses that name; rename the column"
+            )
+        if self.gate.metric not in METRICS[self.label.kind]:
+            known = ", ".join(METRICS[self.label.kind])
+            raise ValueError(f"gate: no metric {self.gate.metric!r} of a {self.label.kind} label; known: {known}")
         if self.features in ((), ""):
-            raise ValueError("`features` is empty; right is a list of columns, or one function 'package.module.function'")
+            raise ValueError(
+                "`features` is empty; right is a list of columns, or one function 'package.module.function'"
+            )
         return self
 
     @property

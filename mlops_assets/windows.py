@@ -111,7 +111,9 @@ class Grid(BaseModel):
             offset = timedelta(days=self._local(self._utc(self.start)).weekday())
             floor = (local.dt.replace_time_zone(None) - offset).dt.truncate("1w") + offset
         else:
-            floor = local.dt.replace_time_zone(None).dt.truncate({"hour": "1h", "day": "1d", "month": "1mo"}[self.every])
+            floor = local.dt.replace_time_zone(None).dt.truncate(
+                {"hour": "1h", "day": "1d", "month": "1mo"}[self.every]
+            )
         return floor.dt.strftime(FORMATS[self.every])
 
     def _windows(self, since: datetime) -> Iterator[tuple[str, datetime, datetime]]:

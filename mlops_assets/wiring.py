@@ -14,7 +14,8 @@ from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.settings import load_settings
 from mlops_assets.windows import ALL, FORMATS, Grid
 
-Events = Iterator[dg.MaterializeResult | dg.AssetCheckResult]
+Materialized = dg.MaterializeResult[None]
+Events = Iterator[Materialized | dg.AssetCheckResult]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,7 @@ class Told:
 Then = Callable[[dg.AssetExecutionContext, Step, Held], Told]
 
 
-class Platform(dg.ConfigurableResource):
+class Platform(dg.ConfigurableResource[None]):
     """Where evidence lives. The environment says so; there is nothing to configure."""
 
     def step(self, kind: type[Step], product: ModelProduct) -> Step:
@@ -141,7 +142,7 @@ def partition_of(context: dg.AssetExecutionContext) -> str:
     return str(context.partition_key) if context.has_partition_key else ALL
 
 
-def materialized(held: Held, told: Told) -> dg.MaterializeResult:
+def materialized(held: Held, told: Told) -> Materialized:
     """Return what the graph is told: the content root as data version, the record, its facts and its checks."""
     rows = held.record.outputs[0].rows
     metadata = {"record": dg.MetadataValue.text(held.id), "skipped": dg.MetadataValue.bool(held.skipped)}

@@ -16,7 +16,10 @@ CHECKS = {
 
 def annotations_asset(product: ModelProduct) -> dg.AssetsDefinition:
     """Return the asset with one label per item: its annotators, confidence and since when it is known."""
-    look = Look(description=f"Labels `{product.label.column}` by item, with annotators, confidence and known-since time.", kinds=frozenset({"polars"}))
+    look = Look(
+        description=f"Labels `{product.label.column}` by item, with annotators, confidence and known-since time.",
+        kinds=frozenset({"polars"}),
+    )
     return step_asset(
         AnnotationsStep,
         product,

@@ -57,7 +57,9 @@ class AnnotationsStep(Step):
     def _build(self, source: Held | None, sealed: list[Held], before: Held | None) -> Built:
         judged = [source_judgements(self.archive.table(source, "labels"), self.product)] if source else []
         judged += [
-            outcome_judgements(self.archive.table(held, "outcomes"), self.archive.table(held, "predictions"), self.product)
+            outcome_judgements(
+                self.archive.table(held, "outcomes"), self.archive.table(held, "predictions"), self.product
+            )
             for held in sealed
         ]
         labels = label_table(judged, self.product)

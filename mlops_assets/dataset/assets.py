@@ -22,7 +22,10 @@ def dataset_asset(product: ModelProduct) -> dg.AssetsDefinition:
         DatasetStep,
         product,
         Stage.DATASET,
-        Look(description="Rows of the source and of live traffic, joined with their labels.", kinds=frozenset({"polars", "pandera"})),
+        Look(
+            description="Rows of the source and of live traffic, joined with their labels.",
+            kinds=frozenset({"polars", "pandera"}),
+        ),
         deps=deps,
         checks=CHECKS,
         partitions=segments_by_window(product),

@@ -49,11 +49,15 @@ def _due(product: ModelProduct, settings: Settings, archive: Archive, partition:
     dataset = DatasetStep(product=product, archive=archive, settings=settings)
     status, why = annotations.status(partition)
     if status != "done":
-        yield Due(partition=partition, version=annotations.prepare(partition).recipe.id[:16], why=f"annotations: {status}")
+        yield Due(
+            partition=partition, version=annotations.prepare(partition).recipe.id[:16], why=f"annotations: {status}"
+        )
         return
     status, why = dataset.status(partition)
     if status in ("missing", "stale"):
-        yield Due(partition=partition, version=dataset.prepare(partition).recipe.id[:16], why=f"dataset: {status}, {why}")
+        yield Due(
+            partition=partition, version=dataset.prepare(partition).recipe.id[:16], why=f"dataset: {status}, {why}"
+        )
 
 
 def _served(product: ModelProduct, sealed: dict[str, str]) -> set[str]:

@@ -70,11 +70,11 @@ def _rules(column: Column) -> "list[Check]":
 
     rules: list[Check] = []
     if column.min is not None:
-        rules.append(pa.Check.ge(column.min, name=f"at least {column.min:g}"))
+        rules.append(pa.Check.ge(column.min, error=f"is not at least {column.min:g}"))
     if column.max is not None:
-        rules.append(pa.Check.le(column.max, name=f"at most {column.max:g}"))
+        rules.append(pa.Check.le(column.max, error=f"is not at most {column.max:g}"))
     if column.isin is not None:
-        rules.append(pa.Check.isin(column.isin, name=f"one of {', '.join(column.isin)}"))
+        rules.append(pa.Check.isin(column.isin, error=f"is not one of {', '.join(column.isin)}"))
     return rules
 
 

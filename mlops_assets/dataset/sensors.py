@@ -29,7 +29,11 @@ def data_sensor(product: ModelProduct, job: UnresolvedAssetJobDefinition) -> dg.
         except NotReady as problem:
             return dg.SkipReason(str(problem))
         requests = [
-            dg.RunRequest(partition_key=each.partition, run_key=f"{each.partition} {each.version}", tags={"mlops_assets/reason": each.why})
+            dg.RunRequest(
+                partition_key=each.partition,
+                run_key=f"{each.partition} {each.version}",
+                tags={"mlops_assets/reason": each.why},
+            )
             for each in found
         ]
         return dg.SensorResult(run_requests=requests, cursor=cursor)

@@ -52,7 +52,9 @@ class DatasetStep(Step):
         rows, misfits = self._source(source, columns)
         for held in sealed:
             rows = with_served(rows, self.archive.table(held, "predictions"))
-        known = rows.join(labels.select("_key", _known_since="known_since"), on="_key", how="left", maintain_order="left")
+        known = rows.join(
+            labels.select("_key", _known_since="known_since"), on="_key", how="left", maintain_order="left"
+        )
         held_to = {name: column for name, column in columns.items() if name in rows.columns}
         validated = validate(known, dataset_schema(held_to))
         joined = join_labels(validated.good.drop("_known_since"), labels)
@@ -82,7 +84,9 @@ class DatasetStep(Step):
 def empty_rows(step: Step, columns: dict[str, Column]) -> pl.DataFrame:
     """Return no rows, typed as the source's rows are."""
     own = {"_key": pl.String, "_time": DTYPES["datetime"], "_segment": pl.String}
-    return source_rows(pl.DataFrame(schema={**{name: DTYPES[c.type] for name, c in columns.items()}, **own}), step.product)
+    return source_rows(
+        pl.DataFrame(schema={**{name: DTYPES[c.type] for name, c in columns.items()}, **own}), step.product
+    )
 
 
 def _newest(rows: pl.DataFrame) -> str | None:

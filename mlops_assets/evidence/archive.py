@@ -120,6 +120,10 @@ class Archive:
         folder = self.home / "heads" / product / stage
         return {path.name: path.read_text() for path in sorted(folder.glob("[!.]*"))} if folder.exists() else {}
 
+    def has(self, record_id: str) -> bool:
+        """Return whether there is a record of this id."""
+        return self._path("records", record_id).exists()
+
     def held(self, record_id: str) -> Held:
         """Return a record and its envelope, both compared with their hashes.
 

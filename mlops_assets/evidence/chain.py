@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from mlops_assets.evidence.records import BrokenEvidence, Json, Struct, canonica
 GENESIS = "0" * 64
 
 
-class Link(Struct, kw_only=True):
+class Link(Struct, frozen=True, kw_only=True):
     """One line: `hash` is the sha256 of number, predecessor and body."""
 
     number: int
@@ -57,7 +57,7 @@ class Chain:
         return self.links()
 
     @contextmanager
-    def writing(self) -> Iterator[list[Link]]:
+    def writing(self) -> Generator[list[Link]]:
         """Hold the only right to append, and give the lines as they are now."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.with_suffix(".lock").open("a") as lock:
@@ -88,7 +88,9 @@ class Chain:
         except msgspec.DecodeError as error:
             raise BrokenEvidence(f"{self.path}:{number + 1}", f"not a line of this file ({error})") from error
         if (link.number, link.previous) != (number, previous) or link.hash != _hash(number, previous, link.body):
-            raise BrokenEvidence(f"{self.path}:{number + 1}", "changed, removed or out of order; its hash does not follow")
+            raise BrokenEvidence(
+                f"{self.path}:{number + 1}", "changed, removed or out of order; its hash does not follow"
+            )
         return link
 
 

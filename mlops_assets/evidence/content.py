@@ -6,10 +6,13 @@ make a group; the root is sha256 over schema, row count and groups, so one row c
 """
 
 import hashlib
+from typing import cast
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
+from numpy.typing import NDArray
+from typing_extensions import Buffer
 
 BATCH = 65_536
 GROUP = 1_024
@@ -26,7 +29,7 @@ def content_root(frame: pl.DataFrame) -> str:
     width = sum(_width(name, dtype) for name, dtype in frame.schema.items()) + (frame.width + 7) // 8
     groups: list[bytes] = []
     for start in range(0, frame.height, BATCH):
-        rows = memoryview(_rows(frame[start : start + BATCH], width)).cast("B")
+        rows = memoryview(_rows(frame[start : start + BATCH], width).tobytes())
         leaves = b"".join([hashlib.sha256(rows[at : at + width]).digest() for at in range(0, len(rows), width)])
         groups += [hashlib.sha256(leaves[at : at + 32 * GROUP]).digest() for at in range(0, len(leaves), 32 * GROUP)]
     schema = repr(schema_of(frame)).encode()
@@ -85,18 +88,24 @@ def _cells(series: pl.Series) -> _Bytes:
 
 def _text(series: pl.Series) -> _Bytes:
     """Return 17 bytes a cell: the length and UTF-8 padded to 16, or 255 and the blake2b-128 of longer text."""
-    cells = series.fill_null("").to_arrow().cast(pa.large_binary())
-    offsets = np.frombuffer(cells.buffers()[1], np.int64, len(cells) + 1, cells.offset * 8)
-    data = np.frombuffer(cells.buffers()[2] or b"\0", np.uint8)
+    offsets, data = _utf8(series.fill_null(""))
     lengths = np.diff(offsets)
-    out = np.zeros((len(cells), _TEXT_WIDTH), np.uint8)
+    out = np.zeros((len(lengths), _TEXT_WIDTH), np.uint8)
     out[:, 0] = np.where(lengths <= 16, lengths, 255)
     longest = int(min(lengths.max(initial=0), 16))
     if longest:
         at = np.minimum(offsets[:-1, None] + np.arange(longest), len(data) - 1)
         out[:, 1 : 1 + longest] = np.where(np.arange(longest) < lengths[:, None], data[at], 0)
-    view = memoryview(data)
+    view = memoryview(data.tobytes())
     for row in np.flatnonzero(lengths > 16):
         cell = view[offsets[row] : offsets[row + 1]]
         out[row, 1:] = np.frombuffer(hashlib.blake2b(cell, digest_size=16).digest(), np.uint8)
     return out
+
+
+def _utf8(series: pl.Series) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Return where each text begins and ends, shape (rows + 1,), and the UTF-8 of all of them."""
+    cells = series.to_arrow().cast(pa.large_binary())  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    [_, offsets, data] = cast("list[Buffer | None]", cells.buffers())  # pyright: ignore[reportUnknownMemberType]
+    at = int(cells.offset)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    return np.frombuffer(offsets or b"", np.int64, len(series) + 1, at * 8), np.frombuffer(data or b"\0", np.uint8)

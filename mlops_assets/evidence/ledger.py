@@ -16,7 +16,7 @@ class Conflict(Exception):
     """Somebody else acted in between; read the ledger again and decide anew."""
 
 
-class Act(Struct, kw_only=True):
+class Act(Struct, frozen=True, kw_only=True):
     """One entry. `version` and `record` are the model's, where the act concerns one."""
 
     kind: ActKind

@@ -23,7 +23,7 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Base of everything that is stored: frozen, keyword-only, unknown fields refused."""
 
 
-class Place(Struct, kw_only=True, order=True):
+class Place(Struct, frozen=True, kw_only=True, order=True):
     """One partition of one stage of one product."""
 
     product: str
@@ -34,7 +34,7 @@ class Place(Struct, kw_only=True, order=True):
         return f"{self.product}/{self.stage}[{self.partition}]"
 
 
-class Input(Struct, kw_only=True):
+class Input(Struct, frozen=True, kw_only=True):
     """What a step read: which record, and the content root of the output that it used."""
 
     place: Place
@@ -42,7 +42,7 @@ class Input(Struct, kw_only=True):
     root: str
 
 
-class Output(Struct, kw_only=True):
+class Output(Struct, frozen=True, kw_only=True):
     """What a step made: `root` is the content root of a table, the sha256 of any other file."""
 
     name: str
@@ -51,7 +51,7 @@ class Output(Struct, kw_only=True):
     schema: list[tuple[str, str]] | None = None
 
 
-class Check(Struct, kw_only=True):
+class Check(Struct, frozen=True, kw_only=True):
     """A check computed in the same step. Only a failed blocking one stops what follows."""
 
     name: str
@@ -61,7 +61,7 @@ class Check(Struct, kw_only=True):
     facts: dict[str, Json] = {}
 
 
-class Code(Struct, kw_only=True):
+class Code(Struct, frozen=True, kw_only=True):
     """Which code ran: `id` is the stage's own source and libraries; the rest says where it came from."""
 
     id: str
@@ -71,7 +71,7 @@ class Code(Struct, kw_only=True):
     image: str | None = None
 
 
-class Recipe(Struct, kw_only=True):
+class Recipe(Struct, frozen=True, kw_only=True):
     """What goes into a step, known before it runs."""
 
     schema: int = 1
@@ -88,7 +88,7 @@ class Recipe(Struct, kw_only=True):
         return digest(canonical(self))
 
 
-class Record(Struct, kw_only=True):
+class Record(Struct, frozen=True, kw_only=True):
     """What came of a recipe. Since inputs are named by hash, a record's id commits to its whole ancestry."""
 
     schema: int = 1
@@ -116,7 +116,9 @@ class Record(Struct, kw_only=True):
     @property
     def failed(self) -> list[str]:
         """The names of the blocking checks that failed."""
-        return [check.name for check in self.checks if check.blocking and check.severity == "error" and not check.passed]
+        return [
+            check.name for check in self.checks if check.blocking and check.severity == "error" and not check.passed
+        ]
 
     def output(self, name: str) -> Output:
         """Return the output called `name`."""
@@ -126,7 +128,7 @@ class Record(Struct, kw_only=True):
         raise LookupError(f"{self.place} has no output {name!r}; it has: {', '.join(o.name for o in self.outputs)}")
 
 
-class File(Struct, kw_only=True):
+class File(Struct, frozen=True, kw_only=True):
     """A stored file: its address in the store and the sha256 of its bytes."""
 
     name: str
@@ -135,7 +137,7 @@ class File(Struct, kw_only=True):
     size: int
 
 
-class Envelope(Struct, kw_only=True):
+class Envelope(Struct, frozen=True, kw_only=True):
     """Where and when a record was made; outside its hash, itself hashed into the journal."""
 
     record: str

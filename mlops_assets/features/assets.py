@@ -19,7 +19,10 @@ def features_asset(product: ModelProduct) -> dg.AssetsDefinition:
         FeaturesStep,
         product,
         Stage.FEATURES,
-        Look(description="What the model sees, row by row: the same expressions run in the endpoint.", kinds=frozenset({"polars"})),
+        Look(
+            description="What the model sees, row by row: the same expressions run in the endpoint.",
+            kinds=frozenset({"polars"}),
+        ),
         deps=[dep(product, Stage.DATASET)],
         checks=CHECKS,
         partitions=segments_by_window(product),

@@ -31,7 +31,9 @@ class FeaturesStep(Step):
         """Return the recipe: the dataset, the declared features, and the source of their function."""
         dataset = self.input(Stage.DATASET, partition)
         features = self.product.features
-        modules = ["mlops_assets.features.transform"] + ([features.rpartition(".")[0]] if isinstance(features, str) else [])
+        modules = ["mlops_assets.features.transform"] + (
+            [features.rpartition(".")[0]] if isinstance(features, str) else []
+        )
         recipe = Recipe(
             place=self.place(partition),
             inputs=[(str(dataset.record.place), dataset.record.root)],
@@ -51,7 +53,9 @@ class FeaturesStep(Step):
             raise NotReady(f"{self.product.name}: {problem}", check=ROW_LOCAL) from problem
         seen = transform.apply(inputs.lazy()).collect()
         kept = seen.height == rows.height
-        features = pl.concat([rows.select("_key", "_time", "_label"), seen], how="horizontal") if kept else rows.select("_key")
+        features = (
+            pl.concat([rows.select("_key", "_time", "_label"), seen], how="horizontal") if kept else rows.select("_key")
+        )
         checks = (
             Check(name=ROW_LOCAL, passed=True),
             Check(name="rows_are_kept", passed=kept, facts={"dataset": rows.height, "features": seen.height}),

@@ -78,9 +78,7 @@ def columns_of(archive: Archive, product: ModelProduct) -> tuple[Held, dict[str,
 
 def _ingested(archive: Archive, product: ModelProduct, settings: Settings) -> Held:
     seen = fingerprint(product.source, settings.root, _hashes)
-    recipe = Recipe(
-        place=_place(product, SOURCE, ALL), params=_declared(product), state={"source": seen}, code=_code()
-    )
+    recipe = Recipe(place=_place(product, SOURCE, ALL), params=_declared(product), state={"source": seen}, code=_code())
     return archive.make(recipe, [], lambda: _read(archive, product, settings, seen))
 
 

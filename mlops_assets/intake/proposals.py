@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from math import ceil, log
 from typing import Literal
 
+import numpy as np
 import polars as pl
 
 from mlops_assets.intake.cells import label_text, read
@@ -81,7 +82,7 @@ def propose_gate(label: pl.Series, kind: Kind) -> tuple[Metric, float, str]:
         return "auc", 0.6, "0.5 is chance, 1 is perfect"
     if kind == "multiclass":
         names = label_text(label).drop_nulls()
-        share = names.value_counts()["count"].max() / len(names)
+        share = float(np.asarray(names.value_counts()["count"]).max()) / len(names)
         return (
             "accuracy",
             round(min(share + 0.05, (1 + share) / 2), 3),

@@ -26,6 +26,16 @@ class Found:
     row: Mapping[str, object]
     sealed: Held | None
 
+    @property
+    def version(self) -> int:
+        """The version of the model that answered."""
+        return int(str(self.row["version"]))
+
+    @property
+    def deployment(self) -> str:
+        """The record of the deployment that answered."""
+        return str(self.row["deployment"])
+
 
 def recent(settings: Settings, name: str, *, last: int, since: str | None) -> list[dict[str, Json]]:
     """Return the newest predictions of a product, newest first.
@@ -39,7 +49,10 @@ def recent(settings: Settings, name: str, *, last: int, since: str | None) -> li
         archive.table(archive.held(record), "predictions")
         for _, record in _newest_first(archive.heads(name, Stage.PREDICTIONS), last, archive)
     ]
-    rows = pl.concat([frame.select(SHOWN) for frame in frames if frame.height] or [pl.DataFrame(schema=dict.fromkeys(SHOWN, pl.String))])
+    rows = pl.concat(
+        [frame.select(SHOWN) for frame in frames if frame.height]
+        or [pl.DataFrame(schema=dict.fromkeys(SHOWN, pl.String))]
+    )
     if since and rows.height:
         rows = rows.filter(pl.col("at") >= pl.lit(since).str.to_datetime(time_zone="UTC"))
     newest = rows.unique("inference_id").sort("inference_id", descending=True).head(last)
@@ -49,7 +62,10 @@ def recent(settings: Settings, name: str, *, last: int, since: str | None) -> li
 
 def recent_lines(rows: list[dict[str, Json]]) -> list[str]:
     """Return predictions for people."""
-    lines = [f"{r['inference_id']}  {str(r['at'])[:23]}  {r['segment']:12} version {r['version']:<4} {r['output']:.4g}" for r in rows]
+    lines = [
+        f"{r['inference_id']}  {str(r['at'])[:23]}  {r['segment']:12} version {r['version']:<4} {r['output']:.4g}"
+        for r in rows
+    ]
     return lines or ["no prediction yet"]
 
 

@@ -13,7 +13,10 @@ def profile_asset(product: ModelProduct) -> dg.AssetsDefinition:
         ProfileStep,
         product,
         Stage.PROFILE,
-        Look(description="What serving saw: a whylogs profile and exact counts over the champion's bins.", kinds=frozenset({"whylogs"})),
+        Look(
+            description="What serving saw: a whylogs profile and exact counts over the champion's bins.",
+            kinds=frozenset({"whylogs"}),
+        ),
         deps=[dep(product, Stage.PREDICTIONS)],
         checks={"rows_are_the_logs": "The profile counts as many rows as the sealed log holds."},
         partitions=segments_by_window(product, monitored=True),
@@ -26,7 +29,10 @@ def drift_asset(product: ModelProduct) -> dg.AssetsDefinition:
         DriftStep,
         product,
         Stage.DRIFT,
-        Look(description="Ok, drift or cannot tell: inputs and predictions against the champion's reference windows.", kinds=frozenset({"whylogs"})),
+        Look(
+            description="Ok, drift or cannot tell: inputs and predictions against the champion's reference windows.",
+            kinds=frozenset({"whylogs"}),
+        ),
         deps=[dep(product, Stage.PROFILE)],
         checks={"no_drift": "The window is like the champion's reference windows (warns: it asks for retraining)."},
         partitions=segments_by_window(product, monitored=True),
@@ -39,7 +45,10 @@ def performance_asset(product: ModelProduct) -> dg.AssetsDefinition:
         PerformanceStep,
         product,
         Stage.PERFORMANCE,
-        Look(description="Quality on the labels that have come in, with the share that has, and concept drift.", kinds=frozenset({"polars"})),
+        Look(
+            description="Quality on the labels that have come in, with the share that has, and concept drift.",
+            kinds=frozenset({"polars"}),
+        ),
         deps=[dep(product, Stage.PREDICTIONS)],
         checks={
             "reaches_floor": "The gate's metric is at or above its floor, once enough labels are in (warns).",

@@ -1,6 +1,6 @@
 """Open alarms and the state of the loop -> retrain or not, what on, and why. Pure: the sensor acts, this decides."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -127,7 +127,9 @@ def decide(policy: Retrain, state: LoopState) -> RetrainDecision:
 
 def _weigh(policy: Retrain, state: LoopState) -> tuple[list[Alarm], list[str]]:
     """Return the alarms whose effect matters to this model, and why each of the others does not."""
-    importance: Mapping[str, float] = state.champion.importance if state.champion else {}
+    if state.champion is None:
+        return [], []
+    importance = state.champion.importance
     weighty: list[Alarm] = []
     light: list[str] = []
     for alarm in state.alarms:
@@ -156,6 +158,7 @@ def _standing(policy: Retrain, state: LoopState) -> list[str]:
         found.append("a retraining of this segment is in progress")
     if state.last_retrain is not None and state.now < state.last_retrain + policy.cooldown:
         found.append(f"cooldown until {_moment(state.last_retrain + policy.cooldown)}")
+    # each day of a drift raises its own alarm: candidates that failed for any open one count, or none would ever stop
     failed = max((state.attempts.get(alarm.id, 0) for alarm in state.alarms), default=0)
     if failed >= policy.attempts:
         found.append(f"{failed} candidates already failed for this alarm: a person must decide")

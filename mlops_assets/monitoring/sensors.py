@@ -51,13 +51,18 @@ def retrain_sensor(product: ModelProduct, job: UnresolvedAssetJobDefinition) -> 
     def retrain(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         filters = dg.RunsFilter(job_name=job.name, statuses=UNFINISHED)
         busy = {run.tags.get("dagster/partition/segment", "") for run in context.instance.get_runs(filters)}
-        decided = [decide_segment(product, load_settings(), s, datetime.now(UTC), running=s in busy) for s in product.segments]
+        decided = [
+            decide_segment(product, load_settings(), s, datetime.now(UTC), running=s in busy) for s in product.segments
+        ]
         return dg.SensorResult(
             run_requests=[
                 dg.RunRequest(
                     partition_key=f"{decision.segment}|{decision.target}",
                     run_key=decision.id,
-                    tags={"mlops_assets/decision": decision.id, "mlops_assets/reason": "; ".join(decision.reasons)[:500]},
+                    tags={
+                        "mlops_assets/decision": decision.id,
+                        "mlops_assets/reason": "; ".join(decision.reasons)[:500],
+                    },
                 )
                 for decision in decided
                 if decision is not None and decision.retrain

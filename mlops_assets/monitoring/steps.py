@@ -33,7 +33,11 @@ class Watch(Step):
         enough = counts.filter(pl.col("len") >= FEWEST_ROWS)
         chosen = enough if enough.height else counts.sort("len", descending=True)
         ledger, segment = self.archive.ledger, parse(predictions.record.place.partition)[0]
-        act = ledger.version(self.product.name, int(chosen["version"][0])) if chosen.height else ledger.champion(self.product.name, segment)
+        act = (
+            ledger.version(self.product.name, int(chosen["version"][0]))
+            if chosen.height
+            else ledger.champion(self.product.name, segment)
+        )
         if act is None or act.record is None or act.version is None:
             raise NotReady(f"{predictions.record.place}: no model of this segment was ever served")
         return act.version, self.archive.held(act.record)
@@ -125,7 +129,10 @@ class PerformanceStep(Watch):
         place = str(predictions.record.place)
         recipe = Recipe(
             place=self.place(partition),
-            inputs=[(place, predictions.record.root), (f"{place} outcomes", predictions.record.output("outcomes").root)],
+            inputs=[
+                (place, predictions.record.root),
+                (f"{place} outcomes", predictions.record.output("outcomes").root),
+            ],
             params={"gate": self.product.gate.model_dump(mode="json")},
             state={"model": model.id},
             code=code_id("mlops_assets.monitoring.performance"),
@@ -142,7 +149,9 @@ class PerformanceStep(Watch):
         quality, gate = found.quality, self.product.gate
         metric = quality.metrics.get(gate.metric)
         enough = verdict.state != "cannot tell"
-        reached = metric is None or (metric <= gate.floor if gate.metric in ("log_loss", "rmse") else metric >= gate.floor)
+        reached = metric is None or (
+            metric <= gate.floor if gate.metric in ("log_loss", "rmse") else metric >= gate.floor
+        )
         floor = Check(
             name="reaches_floor",
             passed=reached or not enough,

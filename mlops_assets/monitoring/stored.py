@@ -8,7 +8,7 @@ from mlops_assets.evidence.chain import Chain
 from mlops_assets.evidence.records import Struct
 
 
-class Stored(Struct, kw_only=True):
+class Stored(Struct, frozen=True, kw_only=True):
     """One decision on one segment. `at` is the product's time, `decided_at` the wall clock's."""
 
     id: str

@@ -36,7 +36,9 @@ def roll_back(settings: Settings, name: str, *, to: int | None, segment: str | N
     ledger = Archive(settings.home).ledger
     moved = [_moved(ledger, product, s, to, reason) for s in ([segment] if segment else product.segments)]
     if not any(moved):
-        raise LookupError(f"{name}: nothing to roll back to: no segment has had {f'version {to}' if to else 'two champions'}")
+        raise LookupError(
+            f"{name}: nothing to roll back to: no segment has had {f'version {to}' if to else 'two champions'}"
+        )
     yield from (line for line in moved if line)
     ran = foreground(settings).run(f"{name}_deploy", None)
     yield "deployed" if ran.success else f"not deployed: {'; '.join(ran.problems)}"

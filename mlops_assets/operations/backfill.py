@@ -40,8 +40,10 @@ def backfill(
     _tell_unplaced(name, manifest)
     data = list(_data(product, settings, chosen, stage))
     if dry_run:
-        models = [Todo(job="retrain", partition=p, why="after its data") for p in _model_partitions(product, chosen, stage)] if data else (
-            list(_models(product, settings, chosen, stage))
+        models = (
+            [Todo(job="retrain", partition=p, why="after its data") for p in _model_partitions(product, chosen, stage)]
+            if data
+            else (list(_models(product, settings, chosen, stage)))
         )
         for todo in [*data, *models]:
             print(f"{todo.job:8} {todo.partition:32} {todo.why}")

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -56,7 +56,7 @@ def demo(settings: Settings) -> int:
 
 
 @contextmanager
-def _endpoint(settings: Settings, story: Story) -> Iterator[str]:
+def _endpoint(settings: Settings, story: Story) -> Generator[str]:
     """Run the real endpoint in its own process, and give its URL."""
     command = [sys.executable, "-m", "mlops_assets.cli", "serve", NAME, "--port", "0", "--clock", "replay"]
     process = subprocess.Popen(command, env=environment(settings), stdout=subprocess.DEVNULL)
@@ -77,7 +77,9 @@ def _live(settings: Settings, product: ModelProduct, client: Client, story: Stor
     """Replay live days; while a day is judged, the next day's traffic runs. Return what the sensors did, day by day."""
     rows = world(LIVE_START, (LIVE_DAYS + 6) // 7, ROWS_PER_DAY, changes=(CONCEPT, SALARIES), seed=1)
     loop = foreground(settings)
-    story.say(f"live: {LIVE_DAYS} days over HTTP, {2 * ROWS_PER_DAY} applications a day; labels come {LABEL_DELAY_DAYS} days late")
+    story.say(
+        f"live: {LIVE_DAYS} days over HTTP, {2 * ROWS_PER_DAY} applications a day; labels come {LABEL_DELAY_DAYS} days late"
+    )
     seen: list[Watched] = []
     for day in range(LIVE_DAYS + 1):
         today = LIVE_START + day * DAY

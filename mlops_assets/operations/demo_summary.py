@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from mlops_assets.defs.loans.applications import Change
 from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.records import Place
-from mlops_assets.lineage.trace import trace, trace_lines
+from mlops_assets.lineage.proof import trace_lines
+from mlops_assets.lineage.trace import trace
 from mlops_assets.monitoring.stored import stored_decisions
 from mlops_assets.operations.story import Story
 from mlops_assets.operations.traffic import Answer, Client
@@ -26,7 +29,9 @@ def summarize(
 ) -> None:
     """Note each step of the loop in `story`: did it happen, and how do we know."""
     failed = [problem for day in seen for problem in day.failed]
-    story.step("every run succeeded", not failed, failed[0] if failed else f"{len(seen)} days sealed, profiled and judged")
+    story.step(
+        "every run succeeded", not failed, failed[0] if failed else f"{len(seen)} days sealed, profiled and judged"
+    )
     _quiet(product, seen, story, until=min(product.grid.key(concept.at), product.grid.key(data.at)))
     _found(product, seen, story, concept=concept, data=data)
     _decided(settings, product, story, concept)
@@ -38,7 +43,8 @@ def summarize(
 def _quiet(product: ModelProduct, seen: Sequence[Watched], story: Story, *, until: str) -> None:
     before = [held for day in seen if day.window < until for held in day.drift.values()]
     alarms = [held for held in before if held.record.facts["state"] == "drift"]
-    smallest = [min(dict(held.record.facts["smallest_shift"]).values()) for held in before if held.record.facts["smallest_shift"]]  # type: ignore[call-overload]
+    shifts = [msgspec.convert(held.record.facts["smallest_shift"], dict[str, float]) for held in before]
+    smallest = [min(each.values()) for each in shifts if each]
     detail = f"{len(before) - len(alarms)} of {len(before)} windows before any change are ok"
     detail += f"; the smallest shift they would have seen: {min(smallest):.2f} sd" if smallest else ""
     story.step("no drift while there is none", len(alarms) <= len(before) // 14 and bool(smallest), detail)
@@ -46,11 +52,22 @@ def _quiet(product: ModelProduct, seen: Sequence[Watched], story: Story, *, unti
 
 def _found(product: ModelProduct, seen: Sequence[Watched], story: Story, *, concept: Change, data: Change) -> None:
     region = data.region or ""
-    first = next((d for d in seen if region in d.drift and d.drift[region].record.facts["state"] == "drift" and d.window >= product.grid.key(data.at)), None)
+    first = next(
+        (
+            d
+            for d in seen
+            if region in d.drift
+            and d.drift[region].record.facts["state"] == "drift"
+            and d.window >= product.grid.key(data.at)
+        ),
+        None,
+    )
     words = str(first.drift[region].record.facts["words"]) if first else "not found"
     at_once = first is not None and first.window == product.grid.key(data.at)
     story.step("data drift found at once", at_once, f"{region}, {first.window if first else ''}: {words}")
-    spoken = next(((day.window, day.concept[concept.region or ""]) for day in seen if (concept.region or "") in day.concept), None)
+    spoken = next(
+        ((day.window, day.concept[concept.region or ""]) for day in seen if (concept.region or "") in day.concept), None
+    )
     right = spoken is not None and product.grid.key(concept.at) in spoken[1]
     detail = f"{concept.region}, on {spoken[0]}, {spoken[1]}" if spoken else "not found"
     story.step("concept drift found when labels matured", right, detail)
@@ -60,12 +77,20 @@ def _decided(settings: Settings, product: ModelProduct, story: Story, concept: C
     decisions = stored_decisions(settings.home, product.name)
     noes = [d for d in decisions if not d.retrain and d.segment == concept.region and "labels" in "; ".join(d.reasons)]
     yes = [d for d in decisions if d.retrain and d.segment == concept.region]
-    story.step("decisions stored, also the noes", bool(noes) and bool(yes), f"{len(decisions)} stored; one no: {noes[0].reasons[0] if noes else 'none'}")
+    story.step(
+        "decisions stored, also the noes",
+        bool(noes) and bool(yes),
+        f"{len(decisions)} stored; one no: {noes[0].reasons[0] if noes else 'none'}",
+    )
     ledger = Archive(settings.home).ledger
     for segment in product.segments:
         kinds = [act for act in ledger.acts(product.name, "promote", "refuse") if act.segment == segment][1:]
         asked = [d for d in decisions if d.retrain and d.segment == segment]
-        said = f"{kinds[-1].kind}d {product.name}@{kinds[-1].version}: {kinds[-1].reason}" if kinds else "not retrained: no decision asked for it"
+        said = (
+            f"{kinds[-1].kind}d {product.name}@{kinds[-1].version}: {kinds[-1].reason}"
+            if kinds
+            else "not retrained: no decision asked for it"
+        )
         if segment == concept.region:
             story.step(f"retrained and gated: {segment}", any(act.kind == "promote" for act in kinds), said)
         else:
@@ -75,17 +100,28 @@ def _decided(settings: Settings, product: ModelProduct, story: Story, concept: C
 def _swapped(client: Client, seen: Sequence[Watched], story: Story, concept: Change) -> Answer | None:
     mine = [answer for answer in client.answers if answer.segment == concept.region]
     versions = sorted({answer.version for answer in mine})
-    story.step("no request failed", not client.failures, f"{len(client.answers):,} answers, {len(client.failures)} failures" + (f": {client.failures[0]}" if client.failures else ""))
+    story.step(
+        "no request failed",
+        not client.failures,
+        f"{len(client.answers):,} answers, {len(client.failures)} failures"
+        + (f": {client.failures[0]}" if client.failures else ""),
+    )
     first = next((answer for answer in mine if answer.version != mine[0].version), None)
     if first is None:
         story.step("swapped under load", False, "no answer came from another version")
         return None
     day = [answer for answer in mine if answer.at.date() == first.at.date()]
     before = sum(answer.version == versions[0] for answer in day)
-    story.step("swapped under load", before > 0, f"on {first.at:%Y-%m-%d}: {before} answers of version {versions[0]}, then {len(day) - before} of version {versions[-1]}")
+    story.step(
+        "swapped under load",
+        before > 0,
+        f"on {first.at:%Y-%m-%d}: {before} answers of version {versions[0]}, then {len(day) - before} of version {versions[-1]}",
+    )
     trained = next((day for day in seen if any(p.startswith(f"{concept.region}|") for p in day.retrained)), None)
     took = first.came - trained.began if trained else float("nan")
-    story.step("from closed window to new version", took > 0, f"{took:.1f} s (seal, judge, decide, train, gate, deploy)")
+    story.step(
+        "from closed window to new version", took > 0, f"{took:.1f} s (seal, judge, decide, train, gate, deploy)"
+    )
     return first
 
 
@@ -119,4 +155,6 @@ def _proofs(settings: Settings, client: Client, story: Story, concept: Change, a
             continue
         proof = trace(settings, answer.id, budget_s=None)
         print("\n" + "\n".join(trace_lines(proof)))
-        story.step(f"prediction from {name} traced", proof.exit_code == 0, f"{answer.id}, {len(proof.walked.records)} records")
+        story.step(
+            f"prediction from {name} traced", proof.exit_code == 0, f"{answer.id}, {len(proof.walked.records)} records"
+        )

@@ -2,14 +2,14 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 Report = Callable[[str, str | None], None]
 
 
 @contextmanager
-def progress(total: int) -> Iterator[Report]:
+def progress(total: int) -> Generator[Report]:
     """Yield a function that is told each finished thing, and what went wrong with it."""
     began = time.monotonic()
     done = 0

@@ -2,20 +2,38 @@
 
 from datetime import UTC, datetime
 
-import msgspec
-
 from mlops_assets.catalogue import read_catalogue
 from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.clock import product_now
-from mlops_assets.evidence.records import Json
+from mlops_assets.evidence.records import Struct
 from mlops_assets.evidence.step import parse
 from mlops_assets.intake.sources import check_source
 from mlops_assets.monitoring.stored import Stored, stored_decisions
 from mlops_assets.product import ModelProduct, Stage
-from mlops_assets.serving.deploy import live_workers
+from mlops_assets.serving.workers import live_workers
 from mlops_assets.settings import Settings
 
-Body = dict[str, Json]
+
+class SegmentStatus(Struct, frozen=True, kw_only=True):
+    """One segment: who serves, how new the data is, what the newest window's verdict and the latest decision say."""
+
+    segment: str
+    champion: int | None
+    since: str | None
+    newest_data: str | None
+    drift: str | None
+    next: str | None
+
+
+class ProductStatus(Struct, frozen=True, kw_only=True):
+    """One product; `error` says why it does not load, and then there is nothing else."""
+
+    product: str
+    error: str | None = None
+    now: str | None = None
+    workers: list[str] = []
+    paused: str | None = None
+    segments: list[SegmentStatus] = []
 
 
 def validate(settings: Settings) -> list[str]:
@@ -25,12 +43,12 @@ def validate(settings: Settings) -> list[str]:
     for product in catalogue.products.values():
         try:
             check_source(product, settings.root)
-        except ValueError as problem:
+        except (ValueError, LookupError) as problem:
             problems.append(f"{settings.defs / product.name}: {problem}")
     return problems
 
 
-def status(settings: Settings, name: str | None) -> list[Body]:
+def status(settings: Settings, name: str | None) -> list[ProductStatus]:
     """Return the state of one product, or of all.
 
     Raises:
@@ -38,68 +56,70 @@ def status(settings: Settings, name: str | None) -> list[Body]:
     """
     catalogue = read_catalogue(settings.defs)
     products = [catalogue.product(name)] if name else list(catalogue.products.values())
-    broken: list[Body] = [{"product": folder, "error": str(error)} for folder, error in catalogue.errors.items()]
+    broken = [ProductStatus(product=folder, error=str(error)) for folder, error in catalogue.errors.items()]
     return [_status(settings, product) for product in products] + ([] if name else broken)
 
 
-def status_lines(body: list[Body]) -> list[str]:
+def status_lines(found: list[ProductStatus]) -> list[str]:
     """Return `status` for people."""
     lines: list[str] = []
-    for one in body:
-        if "error" in one:
-            lines += [f"{one['product']}: does not load", f"  {one['error']}"]
+    for one in found:
+        if one.error is not None:
+            lines += [f"{one.product}: does not load", f"  {one.error}"]
             continue
-        lines.append(f"{one['product']}: {one['health']}" + (f", paused: {one['paused']}" if one["paused"] else ""))
-        for segment in one["segments"]:
+        served = f"served by {', '.join(one.workers)}" if one.workers else "not served"
+        lines.append(f"{one.product}: {served}" + (f"; paused: {one.paused}" if one.paused else ""))
+        for each in one.segments:
+            champion, data = each.champion or "none", each.newest_data or "none"
             lines.append(
-                f"  {segment['segment']:12} champion {segment['champion'] or 'none':<5} data {segment['newest_data'] or 'none':12} "
-                f"drift {segment['drift'] or 'no window yet'}"
+                f"  {each.segment:12} champion {champion!s:<5} data {data:12} drift {each.drift or 'no window yet'}"
             )
-            lines += [f"  {'':12} next: {segment['next']}"] if segment["next"] else []
-    return lines
+            lines += [f"  {'':12} latest decision: {each.next}"] if each.next else []
+    return lines or ["no product is declared; mlops-assets init writes one"]
 
 
-def decisions(settings: Settings, name: str, *, since: str | None) -> list[Body]:
+def decisions(settings: Settings, name: str, *, since: str | None) -> list[Stored]:
     """Return the stored retraining decisions of a product, oldest first."""
     product = read_catalogue(settings.defs).product(name)
-    return [msgspec.to_builtins(each) for each in stored_decisions(settings.home, product.name) if not since or each.at >= since]
+    return [each for each in stored_decisions(settings.home, product.name) if not since or each.at >= since]
 
 
-def decision_lines(rows: list[Body]) -> list[str]:
+def decision_lines(rows: list[Stored]) -> list[str]:
     """Return decisions for people: when, for what, the answer and its reasons."""
-    lines = [f"{r['at'][:19]} {r['segment']:10} {'retrain ' + r['target'] if r['retrain'] else 'no':20} {'; '.join(r['reasons'])}" for r in rows]
+    lines = [
+        f"{row.at[:19]} {row.segment:10} {f'retrain on {row.target}' if row.retrain else 'no':22} {'; '.join(row.reasons)}"
+        for row in rows
+    ]
     return lines or ["no decision yet: no window of live traffic was judged"]
 
 
-def _status(settings: Settings, product: ModelProduct) -> Body:
-    archive = Archive(settings.home)
-    now = product_now(settings.serving(product.name), datetime.now(UTC))
-    workers = live_workers(settings.serving(product.name), datetime.now(UTC))
+def _status(settings: Settings, product: ModelProduct) -> ProductStatus:
+    archive, wall = Archive(settings.home), datetime.now(UTC)
+    folder = settings.serving(product.name)
     latest = {each.segment: each for each in stored_decisions(settings.home, product.name)}
     paused = archive.ledger.paused(product.name)
-    return {
-        "product": product.name,
-        "now": now.isoformat(),
-        "health": f"{len(workers)} worker{'s' if len(workers) != 1 else ''} serving" if workers else "not served",
-        "workers": [worker.url for worker in workers],
-        "paused": paused.reason if paused else None,
-        "segments": [_segment(archive, product, segment, latest.get(segment)) for segment in product.segments],
-    }
+    return ProductStatus(
+        product=product.name,
+        now=product_now(folder, wall).isoformat(),
+        workers=[worker.url for worker in live_workers(folder, wall)],
+        paused=paused.reason if paused else None,
+        segments=[_segment(archive, product, segment, latest.get(segment)) for segment in product.segments],
+    )
 
 
-def _segment(archive: Archive, product: ModelProduct, segment: str, decision: Stored | None) -> Body:
+def _segment(archive: Archive, product: ModelProduct, segment: str, decision: Stored | None) -> SegmentStatus:
     champion = archive.ledger.champion(product.name, segment)
     drift = _newest(archive, product, Stage.DRIFT, segment)
-    verdict = archive.held(drift[1]).record.facts.get("words") if drift else None
     data = _newest(archive, product, Stage.FEATURES, segment)
-    return {
-        "segment": segment,
-        "champion": champion.version if champion else None,
-        "since": champion.at if champion else None,
-        "newest_data": data[0] if data else None,
-        "drift": f"{drift[0]}: {verdict}" if drift else None,
-        "next": "; ".join(decision.reasons) if decision else None,
-    }
+    answer = f"retrain on {decision.target}: " if decision and decision.retrain else "no: "
+    return SegmentStatus(
+        segment=segment,
+        champion=champion.version if champion else None,
+        since=champion.at if champion else None,
+        newest_data=data[0] if data else None,
+        drift=f"{drift[0]}: {archive.held(drift[1]).record.facts.get('words')}" if drift else None,
+        next=answer + "; ".join(decision.reasons) if decision else None,
+    )
 
 
 def _newest(archive: Archive, product: ModelProduct, stage: Stage, segment: str) -> tuple[str, str] | None:

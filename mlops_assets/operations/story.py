@@ -26,5 +26,9 @@ class Story:
             print(f"  {'✓' if happened else '✗'} {name}: {detail}")
         missing = [name for name, happened, _ in self.steps if not happened]
         took = f"{time.monotonic() - self.began:.0f} s"
-        print(f"\n{took}: the loop closed by itself." if not missing else f"\n{took}, but these did not happen: {'; '.join(missing)}")
+        print(
+            f"\n{took}: the loop closed by itself."
+            if not missing
+            else f"\n{took}, but these did not happen: {'; '.join(missing)}"
+        )
         return 1 if missing else 0

@@ -4,7 +4,7 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -72,7 +72,7 @@ class Client:
 
 
 @contextmanager
-def replayed(client: Client, rows: pl.DataFrame, *, time_column: str, segment: str, label: str) -> Iterator[None]:
+def replayed(client: Client, rows: pl.DataFrame, *, time_column: str, segment: str, label: str) -> Generator[None]:
     """Send `rows` in the background while the block runs: half at once, the rest spread over the block, then what is left."""
     over = threading.Event()
     sender = threading.Thread(target=_send, args=(client, rows, over, time_column, segment, label))
@@ -84,7 +84,9 @@ def replayed(client: Client, rows: pl.DataFrame, *, time_column: str, segment: s
         sender.join()
 
 
-def _send(client: Client, rows: pl.DataFrame, over: threading.Event, time_column: str, segment: str, label: str) -> None:
+def _send(
+    client: Client, rows: pl.DataFrame, over: threading.Event, time_column: str, segment: str, label: str
+) -> None:
     for place, row in enumerate(rows.iter_rows(named=True)):
         if place > rows.height // 2:
             over.wait(PACE_S)

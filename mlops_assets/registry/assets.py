@@ -1,6 +1,5 @@
 """Promotion in the graph: `<product>/model` -> `<product>/champion`. An act: never skipped, it reconciles."""
 
-
 import dagster as dg
 
 from mlops_assets.evidence.archive import Held
@@ -17,7 +16,10 @@ def champion_asset(product: ModelProduct) -> dg.AssetsDefinition:
         ChampionStep,
         product,
         Stage.CHAMPION,
-        Look(description="The decision on each candidate: promoted, refused or superseded, with the reasons.", kinds=frozenset({"mlflow"})),
+        Look(
+            description="The decision on each candidate: promoted, refused or superseded, with the reasons.",
+            kinds=frozenset({"mlflow"}),
+        ),
         deps=[dep(product, Stage.MODEL)],
         checks={"gate": "The candidate reaches the floor and beats the champion by the margin (warns when refused)."},
         partitions=segments_by_window(product),

@@ -71,11 +71,21 @@ class ChampionStep(Step):
             "upper": verdict.upper,
             "window": parse(partition)[1],
         }
-        decision = pl.DataFrame({"answer": [verdict.answer], "reason": ["; ".join(verdict.reasons)], "version": [registered.version]})
+        decision = pl.DataFrame(
+            {"answer": [verdict.answer], "reason": ["; ".join(verdict.reasons)], "version": [registered.version]}
+        )
         passed = verdict.answer in ("promote", "keep")
         return Built(
             outputs={"decision": decision},
-            checks=(Check(name="gate", passed=passed, severity="warn", blocking=False, facts={"reasons": list(verdict.reasons)}),),
+            checks=(
+                Check(
+                    name="gate",
+                    passed=passed,
+                    severity="warn",
+                    blocking=False,
+                    facts={"reasons": list(verdict.reasons)},
+                ),
+            ),
             facts=facts,
         )
 
@@ -125,5 +135,7 @@ class ChampionStep(Step):
     def _promote(self, act: Act, champion: Held | None) -> None:
         current = self.archive.ledger.champion(self.product.name, act.segment or "")
         if (current.record if current else None) != (champion.id if champion else None):
-            raise NotReady(f"{self.product.name}[{act.segment}]: the champion changed while its candidate was judged; run it again")
+            raise NotReady(
+                f"{self.product.name}[{act.segment}]: the champion changed while its candidate was judged; run it again"
+            )
         self.archive.ledger.move_champion(act, expected=current.version if current else None)

@@ -25,7 +25,11 @@ def endpoint_asset(product: ModelProduct) -> dg.AssetsDefinition:
         EndpointStep,
         product,
         Stage.ENDPOINT,
-        Look(description="The champions of all segments, deployed and answering.", kinds=frozenset({"http"}), fresh_for=HEARTBEAT),
+        Look(
+            description="The champions of all segments, deployed and answering.",
+            kinds=frozenset({"http"}),
+            fresh_for=HEARTBEAT,
+        ),
         deps=[dep(product, Stage.CHAMPION)],
         checks={
             "answers_as_offline": "No worker refused the models: each compared them with the offline ones on a probe set.",
@@ -43,7 +47,10 @@ def predictions_asset(product: ModelProduct) -> dg.AssetsDefinition:
         PredictionsStep,
         product,
         Stage.PREDICTIONS,
-        Look(description="Every acknowledged answer of a closed window, with inputs, features and version.", kinds=frozenset({"polars"})),
+        Look(
+            description="Every acknowledged answer of a closed window, with inputs, features and version.",
+            kinds=frozenset({"polars"}),
+        ),
         deps=[dep(product, "traffic")],
         checks={
             "is_complete": "Sequence numbers have no gap for any writer.",
@@ -70,4 +77,9 @@ def _claims(serving: int, live: int, refused: list[str]) -> Iterable[Check]:
     yield Check(name="answers_as_offline", passed=not refused, facts={"refused": list(refused)})
     nobody = live == 0
     passed = serving == live and not nobody
-    yield Check(name="is_served", passed=passed, severity="warn" if nobody else "error", facts={"serving": serving, "live": live})
+    yield Check(
+        name="is_served",
+        passed=passed,
+        severity="warn" if nobody else "error",
+        facts={"serving": serving, "live": live},
+    )

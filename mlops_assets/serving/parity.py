@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from mlops_assets.evidence.records import Check
+from mlops_assets.evidence.records import Check, Json
 from mlops_assets.features.transform import Transform
 from mlops_assets.serving.sealed import FEATURE, INPUT
 
@@ -16,14 +16,16 @@ def parity(sealed: pl.DataFrame, features: tuple[str, ...] | str) -> Check:
     """
     name = "online_equals_offline"
     if not isinstance(features, str) or not sealed.height:
-        return Check(name=name, passed=True, severity="warn", blocking=False, facts={"rows": sealed.height, "different": 0})
+        return Check(
+            name=name, passed=True, severity="warn", blocking=False, facts={"rows": sealed.height, "different": 0}
+        )
     inputs = sealed.select(pl.col(c).alias(c.removeprefix(INPUT)) for c in sealed.columns if c.startswith(INPUT))
     offline = Transform(features).apply(inputs.lazy()).collect()
     online = sealed.select(pl.col(c).alias(c.removeprefix(FEATURE)) for c in sealed.columns if c.startswith(FEATURE))
     different = {c: _different(online[c], offline[c]) for c in online.columns if c in offline.columns}
     different |= {c: sealed.height for c in set(online.columns) ^ set(offline.columns)}
     worst = {column: count for column, count in different.items() if count}
-    facts = {"rows": sealed.height, "different": sum(worst.values()), "columns": sorted(worst)}
+    facts: dict[str, Json] = {"rows": sealed.height, "different": sum(worst.values()), "columns": sorted(worst)}
     return Check(name=name, passed=not worst, severity="warn", blocking=False, facts=facts)
 
 

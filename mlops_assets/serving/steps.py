@@ -34,7 +34,9 @@ class EndpointStep(Step):
 
     def prepare(self, partition: str) -> Prepared:
         """Return the recipe: every segment's champion, and the deployment before unless it is the same."""
-        champions = {segment: self.archive.ledger.champion(self.product.name, segment) for segment in self.product.segments}
+        champions = {
+            segment: self.archive.ledger.champion(self.product.name, segment) for segment in self.product.segments
+        }
         held = {
             segment: (act.version, self.archive.held(act.record))
             for segment, act in champions.items()
@@ -64,11 +66,21 @@ class EndpointStep(Step):
             versions: dict[str, Json] = {segment: route.version for segment, route in routes.items()}
             reason = ", ".join(f"{segment}@{version}" for segment, version in versions.items())
             self.archive.ledger.add(
-                Act(kind="deploy", product=self.product.name, record=held.id, by="endpoint", reason=reason, at=now, facts=versions)
+                Act(
+                    kind="deploy",
+                    product=self.product.name,
+                    record=held.id,
+                    by="endpoint",
+                    reason=reason,
+                    at=now,
+                    facts=versions,
+                )
             )
             write_deployment(
                 folder,
-                Deployment(id=held.id, product=self.product.name, at=now, routes=routes, fallback=self.product.fallback),
+                Deployment(
+                    id=held.id, product=self.product.name, at=now, routes=routes, fallback=self.product.fallback
+                ),
             )
         return held
 

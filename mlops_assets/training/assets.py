@@ -28,7 +28,10 @@ def model_asset(product: ModelProduct) -> dg.AssetsDefinition:
     key = dg.AssetKey(product.key(Stage.MODEL))
     partitions = segments_by_window(product)
     back = dg.TimeWindowPartitionMapping(start_offset=1 - product.trainer.windows) if product.windows else None
-    look = Look(description=f"Predicts `{product.label.column}` with {product.trainer.kind}.", kinds=frozenset({product.trainer.kind}))
+    look = Look(
+        description=f"Predicts `{product.label.column}` with {product.trainer.kind}.",
+        kinds=frozenset({product.trainer.kind}),
+    )
 
     @dg.asset(
         key=key,
@@ -58,7 +61,9 @@ def pod_resources(compute: Compute) -> dict[str, Json]:
     """Return what a step pod asks of Kubernetes, as dagster-k8s wants it."""
     asked: dict[str, Json] = {"cpu": f"{compute.cpu:g}", "memory": compute.memory}
     gpu: dict[str, Json] = {"nvidia.com/gpu": str(compute.gpu)} if compute.gpu else {}
-    return {"container_config": {"resources": {"requests": {**asked, **gpu}, "limits": {"memory": compute.memory, **gpu}}}}
+    return {
+        "container_config": {"resources": {"requests": {**asked, **gpu}, "limits": {"memory": compute.memory, **gpu}}}
+    }
 
 
 def _publish(context: dg.AssetExecutionContext, step: Step, held: Held) -> Told:

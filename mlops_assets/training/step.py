@@ -15,9 +15,9 @@ from mlops_assets.evidence.records import Check, Json, Recipe
 from mlops_assets.evidence.step import NotReady, Prepared, Step, parse
 from mlops_assets.product import Gate, Stage
 from mlops_assets.training.fitting import Trained, TrainingSet
-from mlops_assets.training.metrics import HIGHER_IS_BETTER, losses
+from mlops_assets.training.metrics import HIGHER_IS_BETTER
 from mlops_assets.training.model import ColumnSpec, encode_spec, label_codes
-from mlops_assets.training.reference import reference
+from mlops_assets.training.reference import logged_losses, reference
 from mlops_assets.training.tracking import Report
 from mlops_assets.training.trainers import trainer_named
 
@@ -36,7 +36,9 @@ class ModelStep(Step):
     def prepare(self, partition: str) -> Prepared:
         """Return the recipe: the features of every window that has labelled rows, the trainer and the seed."""
         segment, window = parse(partition)
-        windows = self.product.windows.before(window, self.product.trainer.windows) if self.product.windows else [window]
+        windows = (
+            self.product.windows.before(window, self.product.trainer.windows) if self.product.windows else [window]
+        )
         if self.optional(Stage.FEATURES, partition) is None:
             raise NotReady(f"{self.place(partition, Stage.FEATURES)} is missing; make it first")
         found = [self.optional(Stage.FEATURES, f"{segment}|{each}") for each in windows]
@@ -59,7 +61,9 @@ class ModelStep(Step):
         fit = trainer_named(self.product.trainer.kind, self.product.trainer.params)
         trained = fit(data, self.product.trainer.params, self.product.seed)
         rows = pl.concat(frames)
-        holdout = rows[trained.holdout.tolist()].with_columns(_score=pl.Series(_single(trained.scores), dtype=pl.Float64))
+        holdout = rows[trained.holdout.tolist()].with_columns(
+            _score=pl.Series(_single(trained.scores), dtype=pl.Float64)
+        )
         per_window = rows_per_window(self, rows)
         stored = reference(
             _seen(rows, data, trained),
@@ -83,7 +87,10 @@ class ModelStep(Step):
                 "model": (trained.model_bytes, "txt" if trained.spec.kind == "lightgbm" else "safetensors"),
                 "spec": (encode_spec(trained.spec), "json"),
                 "reference": (msgspec.json.encode(stored), "json"),
-                "history": (msgspec.json.encode({name: list(map(float, each)) for name, each in trained.history.items()}), "json"),
+                "history": (
+                    msgspec.json.encode({name: list(map(float, each)) for name, each in trained.history.items()}),
+                    "json",
+                ),
                 "holdout": holdout,
             },
             checks=(_reaches_floor(self.product.gate, trained), _trained_on_named_rows(inputs, rows)),
@@ -136,7 +143,7 @@ def _seen(rows: pl.DataFrame, data: TrainingSet, trained: Trained) -> pl.DataFra
     """Return the rows that the model learned from, with `loss` where it never saw the row."""
     labels = label_codes(rows["_label"][trained.holdout.tolist()], trained.spec)
     loss = np.full(rows.height, np.nan)
-    loss[trained.holdout] = losses(data.task, labels, trained.scores)
+    loss[trained.holdout] = logged_losses(data.task, labels, _single(trained.scores))
     used = sum([count for count in data.windows if count][-trained.windows_used :])
     return rows.with_columns(loss=pl.Series(loss)).tail(used)
 

@@ -23,12 +23,12 @@ def source(*keys: str) -> pl.DataFrame:
         {
             "id": keys,
             "person": ["somebody"] * len(keys),
-            "x": [1.0] * len(keys),
-            "note": ["kept"] * len(keys),
+            "x": pl.Series([1.0] * len(keys), dtype=pl.Float64),
+            "note": pl.Series(["kept"] * len(keys), dtype=pl.String),
             "y": ["1"] * len(keys),
-            "_key": keys,
-            "_time": [NOON + at * HOUR for at in range(len(keys))],
-            "_segment": ["all"] * len(keys),
+            "_key": pl.Series(keys, dtype=pl.String),
+            "_time": pl.Series([NOON + at * HOUR for at in range(len(keys))], dtype=pl.Datetime("us", "UTC")),
+            "_segment": pl.Series(["all"] * len(keys), dtype=pl.String),
         }
     )
     return source_rows(typed, PRODUCT)

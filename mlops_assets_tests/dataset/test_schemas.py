@@ -40,10 +40,10 @@ def test_good_rows_pass_unchanged():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"age": -1}, "age: '-1' at least 0"),
-        ({"age": 121}, "age: '121' at most 120"),
+        ({"age": -1}, "age: '-1' is not at least 0"),
+        ({"age": 121}, "age: '121' is not at most 120"),
         ({"age": None}, "age: the cell is missing"),
-        ({"car": "opel"}, "car: 'opel' one of vw, bmw"),
+        ({"car": "opel"}, "car: 'opel' is not one of vw, bmw"),
         ({"_key": None}, "_key: the cell is missing"),
         ({"_known_since": NOON - HOUR}, "_known_since: the cell is before the row's time"),
     ],
@@ -68,10 +68,10 @@ def test_a_row_with_two_faults_has_both_reasons_and_counts_once():
 
     assert validated.failing == {"schema": 2}
     assert validated.failures == (
-        Failure(check="schema", column="car", rule="one of vw, bmw", rows=2, sample=("'opel'",)),
+        Failure(check="schema", column="car", rule="is not one of vw, bmw", rows=2, sample=("'opel'",)),
         Failure(check="schema", column="age", rule="is missing", rows=1, sample=("the cell",)),
     )
-    assert validated.quarantined["_reason"][0] == "age: the cell is missing; car: 'opel' one of vw, bmw"
+    assert validated.quarantined["_reason"][0] == "age: the cell is missing; car: 'opel' is not one of vw, bmw"
 
 
 def test_a_served_row_may_lack_what_its_request_did_not_hold():
@@ -99,8 +99,8 @@ def test_failing_rows_are_counted_by_check_with_a_sample():
         "keys_are_unique": (False, 2),
         "no_time_leak": (True, 0),
     }
-    assert found["schema"].facts["sample"] == ["age: 'old' is not an int", "age: '-1' at least 0"]
-    assert found["schema"].facts["failures"] == {"age at least 0": 1, "not of its type": 1}
+    assert found["schema"].facts["sample"] == ["age: 'old' is not an int", "age: '-1' is not at least 0"]
+    assert found["schema"].facts["failures"] == {"age is not at least 0": 1, "not of its type": 1}
 
 
 @pytest.mark.parametrize(("allowed", "passed"), [(0.0, False), (0.24, False), (0.25, True)])
@@ -113,14 +113,14 @@ def test_a_declared_share_of_failing_rows_is_allowed(allowed: float, passed: boo
 
 
 def test_quarantined_rows_of_any_types_are_kept_as_text():
-    typed = pl.DataFrame({"age": [-1], "_time": [NOON], "_reason": ["age: '-1' at least 0"]})
+    typed = pl.DataFrame({"age": [-1], "_time": [NOON], "_reason": ["age: '-1' is not at least 0"]})
     read = pl.DataFrame({"age": ["old"], "_reason": ["age: 'old' is not an int"]})
 
     table = quarantine_table(read, typed)
 
     assert table.select("_reason", "age").rows() == [
         ("age: 'old' is not an int", "old"),
-        ("age: '-1' at least 0", "-1"),
+        ("age: '-1' is not at least 0", "-1"),
     ]
     assert set(table.dtypes) == {pl.String()}
     assert quarantine_table().columns == ["_reason"]

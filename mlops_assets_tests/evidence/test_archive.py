@@ -95,7 +95,13 @@ def test_a_torn_last_line_is_cut_off_by_the_next_writer(tmp_path: Path):
 
 
 def test_the_root_sees_one_changed_cell_and_survives_parquet(tmp_path: Path):
-    frame = pl.DataFrame({"k": [f"key-{i}" * (i % 5) for i in range(3000)], "v": [i / 7 for i in range(3000)], "b": [None, True, False] * 1000})
+    frame = pl.DataFrame(
+        {
+            "k": [f"key-{i}" * (i % 5) for i in range(3000)],
+            "v": [i / 7 for i in range(3000)],
+            "b": [None, True, False] * 1000,
+        }
+    )
     frame.write_parquet(tmp_path / "t.parquet")
 
     assert content_root(pl.read_parquet(tmp_path / "t.parquet")) == content_root(frame)

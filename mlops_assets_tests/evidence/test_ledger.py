@@ -9,7 +9,16 @@ from mlops_assets.evidence.ledger import Act, ActKind, Conflict, Ledger
 
 
 def act(version: int, kind: ActKind = "promote", record: str = "r") -> Act:
-    return Act(kind=kind, product="loans", segment="north", version=version, record=record, by="gate", reason="better", at="2026")
+    return Act(
+        kind=kind,
+        product="loans",
+        segment="north",
+        version=version,
+        record=record,
+        by="gate",
+        reason="better",
+        at="2026",
+    )
 
 
 def promote(path: Path, version: int) -> str:

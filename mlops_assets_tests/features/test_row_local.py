@@ -127,7 +127,7 @@ def test_the_inputs_are_the_columns_that_a_function_needs(
 def test_what_is_no_feature_is_refused_by_name(rows: pl.DataFrame):
     at = rows.with_columns(at=pl.datetime(2026, 1, 1))
 
-    with pytest.raises(TypeError, match="feature 'at' is Datetime.*; right is a number, bool or text"):
+    with pytest.raises(TypeError, match=r"feature 'at' is Datetime.*; right is a number, bool or text"):
         Transform(("at",)).apply(at.lazy())
     with pytest.raises(
         LookupError, match=r"no column 'sallary' \(did you mean 'salary'\?\); columns: age, car, loan, salary"
@@ -135,5 +135,5 @@ def test_what_is_no_feature_is_refused_by_name(rows: pl.DataFrame):
         Transform(("sallary",)).apply(rows.lazy())
     with pytest.raises(TypeError, match=r"eager returned a DataFrame; right is the LazyFrame, without collect\(\)"):
         Transform(f"{HERE}.eager").apply(rows.lazy())
-    with pytest.raises(LookupError, match="no function .*absent'"):
+    with pytest.raises(LookupError, match=r"no function .*absent'"):
         Transform(f"{HERE}.absent")

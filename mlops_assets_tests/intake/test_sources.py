@@ -134,7 +134,7 @@ def test_a_declared_column_that_is_not_there_is_named_with_the_nearest(tmp_path:
         SourceError, match=r"features.0: no column 'pirce' \(did you mean 'price'\?\); columns: price, sold"
     ):
         check_source(product("sold", ("pirce",)), tmp_path)
-    with pytest.raises(SourceError, match="label.column: no column 'bought'; columns"):
+    with pytest.raises(SourceError, match=r"label\.column: no column 'bought'; columns"):
         check_source(product("bought", ("price",)), tmp_path)
     with pytest.raises(SourceError, match="no function"):
         check_source(product("sold", f"{HERE}.absent"), tmp_path)

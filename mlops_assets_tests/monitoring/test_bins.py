@@ -88,11 +88,7 @@ def test_a_column_that_is_no_number_and_no_text_is_named():
     [
         ([5.0] * 50, [5.0, 6.0, 4.0], [1, 1, 1]),  # constant: below, itself, above
         ([0.0, 1.0] * 50, [0.0, 1.0, 1.0], [0, 1, 0, 2, 0]),
-        (
-            [0.0] * 90 + [3.0, 4.0] * 5,
-            [0.0, 0.1, 3.0],
-            [0, 1, 1, 1, 0, 0, 0],
-        ),  # zeros are not mixed with their neighbours
+        ([0.0] * 90 + [3.0, 4.0] * 5, [0.0, 0.1, 3.0], [0, 1, 1, 1, 0, 0]),  # zeros have no neighbours in their bin
     ],
 )
 def test_a_value_that_fills_a_bin_has_it_to_itself(values, live, bins):

@@ -69,7 +69,7 @@ def test_half_a_standard_deviation_in_one_column_is_found_in_its_first_window(ro
     ("change", "words"),
     [
         (shifted(-0.5), "sd lower"),
-        (lambda frame, _: frame.with_columns(pl.col("n0") * 1.3), "n0 varies 1.3"),
+        (lambda frame, _: frame.with_columns(pl.col("n0") * 1.3), "n0 varies 1."),
         (some("t0", "new", 0.01), "t0 has a value new to training in"),
         (some("t0", "v9", 0.03), "t0 is 'v9' in"),
         (some("n0", None, 0.01), "n0 is missing in"),

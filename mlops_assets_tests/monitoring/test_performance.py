@@ -1,0 +1,162 @@
+from datetime import UTC, datetime
+
+import numpy as np
+import polars as pl
+import pytest
+
+from mlops_assets.monitoring.performance import concept_verdict, performance, with_labels
+from mlops_assets.training.model import ModelSpec
+from mlops_assets.training.reference import LossReference
+
+BINARY = ModelSpec(kind="lightgbm", task="binary", classes=["0", "1"], features=["x"])
+SEVERAL = ModelSpec(kind="lightgbm", task="multiclass", classes=["a", "b", "c"], features=["x"])
+VALUE = ModelSpec(kind="lightgbm", task="regression", features=["x"])
+HELD_OUT = LossReference(mean=0.40, sd=0.3, rows=2_000)
+
+
+def at(hour: int) -> datetime:
+    return datetime(2026, 3, 2, hour, tzinfo=UTC)
+
+
+def predictions(outputs: list[float]) -> pl.DataFrame:
+    """Predictions with ids p0, p1, … and keys k0, k1, …"""
+    rows = len(outputs)
+    ids = {"inference_id": [f"p{i}" for i in range(rows)], "key": [f"k{i}" for i in range(rows)]}
+    return pl.DataFrame({**ids, "output": outputs})
+
+
+def labelled(outputs: list[float], labels: list[str | None]) -> pl.DataFrame:
+    return predictions(outputs).with_columns(label=pl.Series(labels, dtype=pl.String))
+
+
+def scored(random: np.random.Generator, rows: int, *, honest: bool = True, known: float = 1.0) -> pl.DataFrame:
+    """Probabilities that keep their word, or, if not honest, that hold for the opposite label."""
+    output = random.uniform(0.02, 0.98, rows)
+    happened = random.random(rows) < (output if honest else 1 - output)
+    label = np.where(random.random(rows) < known, happened.astype(int).astype(str), None)
+    return labelled(output.tolist(), label.tolist())
+
+
+def test_outcomes_join_by_id_and_the_last_one_counts():
+    outcomes = pl.DataFrame(
+        {
+            "inference_id": ["p1", "p0", "p1"],
+            "label": ["1", "0", "0"],
+            "received_at": [at(1), at(1), at(5)],
+            "by": "api",
+        }
+    )
+
+    assert with_labels(predictions([0.1, 0.9, 0.5]), outcomes=outcomes)["label"].to_list() == ["0", "0", None]
+
+
+def test_labels_join_by_key_and_an_outcome_goes_first():
+    outcomes = pl.DataFrame({"inference_id": ["p0"], "label": ["1"], "received_at": [at(1)]})
+    labels = pl.DataFrame({"key": ["k0", "k1", "k1", None], "label": [0, 0, 1, 1]})
+
+    joined = with_labels(predictions([0.1, 0.9, 0.5]), outcomes=outcomes, labels=labels)
+
+    assert joined["label"].to_list() == ["1", "1", None]
+    assert joined.columns == ["inference_id", "key", "output", "label"]
+
+
+def test_a_label_for_two_predictions_of_one_key_goes_to_both():
+    twice = predictions([0.1, 0.9]).with_columns(key=pl.lit("k0"))
+
+    joined = with_labels(twice, labels=pl.DataFrame({"key": ["k0"], "label": [1]}))
+
+    assert joined["label"].to_list() == ["1", "1"]
+
+
+def test_without_any_label_nothing_has_matured():
+    found = performance(with_labels(predictions([0.1])), BINARY)
+
+    assert (found.quality.matured, found.quality.share, found.quality.metrics) == (0, 0.0, {})
+
+
+def test_quality_of_a_binary_model_is_known_by_hand():
+    found = performance(labelled([0.9, 0.8, 0.3, 0.6, 0.5], ["1", "1", "1", "0", None]), BINARY)
+
+    quality = found.quality
+    assert (quality.rows, quality.matured, quality.share) == (5, 4, 0.8)
+    assert quality.metrics["accuracy"] == 0.5
+    assert quality.metrics["precision"] == pytest.approx(2 / 3)
+    assert quality.metrics["recall"] == pytest.approx(2 / 3)
+    assert quality.metrics["f1"] == pytest.approx(2 / 3)
+    assert quality.metrics["auc"] == pytest.approx(2 / 3)
+    assert quality.metrics["brier"] == pytest.approx((0.01 + 0.04 + 0.49 + 0.36) / 4)
+    assert found.losses.tolist() == pytest.approx((-np.log([0.9, 0.8, 0.3, 0.4])).tolist())
+
+
+def test_what_one_class_alone_cannot_define_is_left_out():
+    quality = performance(labelled([0.9, 0.8], ["1", "1"]), BINARY).quality
+
+    assert "auc" not in quality.metrics
+    assert quality.metrics["accuracy"] == 1.0
+
+
+def test_several_classes_and_values_are_judged_by_what_the_log_keeps():
+    classes = performance(labelled([0.0, 2.0, 1.0], ["a", "b", "b"]), SEVERAL)
+    values = performance(labelled([1.0, 3.0], ["2", "3.0"]), VALUE)
+
+    assert classes.quality.metrics == {"accuracy": pytest.approx(2 / 3)}
+    assert classes.losses.tolist() == [0, 1, 0]
+    assert values.quality.metrics == {"rmse": pytest.approx(0.5**0.5), "mae": 0.5}
+    assert values.losses.tolist() == [1, 0]
+
+
+def test_a_label_that_is_no_class_of_the_model_is_counted_as_foreign():
+    quality = performance(labelled([0.9, 0.8], ["yes", "1"]), BINARY).quality
+
+    assert (quality.matured, quality.foreign, quality.share) == (1, 1, 0.5)
+
+
+def test_a_relation_that_holds_is_no_concept_drift_more_often_than_promised():
+    random = np.random.default_rng(0)
+    before = performance(scored(random, 5_000), BINARY).losses
+    reference = LossReference(mean=float(before.mean()), sd=float(before.std()), rows=5_000)
+
+    states = [concept_verdict(performance(scored(random, 200), BINARY), reference).state for _ in range(300)]
+
+    assert states.count("drift") <= 6  # 300 windows at 1%, and chance
+
+
+def test_a_relation_turned_round_is_concept_drift_though_inputs_and_scores_are_as_before():
+    random = np.random.default_rng(0)
+    found = performance(scored(random, 200, honest=False), BINARY)
+
+    verdict = concept_verdict(found, HELD_OUT)
+
+    assert (verdict.state, verdict.kind) == ("drift", "concept")
+    assert verdict.words.startswith("concept drift: loss ")
+    assert "on 200 matured rows, 0.4 held out" in verdict.words
+    assert "cannot be seen before labels mature" in verdict.words
+
+
+@pytest.mark.parametrize(
+    ("rows", "known", "reference", "words"),
+    [
+        (400, 0.5, HELD_OUT, "% of 400 rows have a label, needs 80%"),
+        (30, 1.0, HELD_OUT, "30 matured labels, needs 50"),
+        (0, 1.0, HELD_OUT, "0% of 0 rows have a label, needs 80%"),
+        (400, 1.0, None, "0 held-out losses, needs 50"),
+    ],
+)
+def test_before_enough_labels_there_is_no_verdict(rows, known, reference, words):
+    found = performance(scored(np.random.default_rng(0), rows, honest=False, known=known), BINARY)
+
+    verdict = concept_verdict(found, reference)
+
+    assert verdict.state == "cannot tell"
+    assert words in verdict.words
+    assert "cannot be seen before labels mature" in verdict.words
+
+
+def test_a_loss_that_windows_differ_by_anyway_is_no_drift():
+    random = np.random.default_rng(0)
+    found = performance(scored(random, 2_000), BINARY)
+    live = float(found.losses.mean())
+    steady = LossReference(mean=live - 0.1, sd=0.3, rows=5_000)
+
+    assert concept_verdict(found, steady).state == "drift"
+    assert concept_verdict(found, LossReference(mean=live - 0.1, sd=0.3, rows=5_000, between=0.1)).state == "ok"
