@@ -1,16 +1,22 @@
-"""The declarations of a deployment, read without Dagster; what is wrong names file, line, what was found and what is known."""
+"""The declarations of a deployment, read without Dagster; errors name file, line, what was found and what is known."""
 
 import importlib.util
+import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from mlops_assets.intake.functions import BROKEN_CODE
 from mlops_assets.product import ModelProduct
+from mlops_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 TYPE = "mlops_assets.ModelProduct"
 _Loc = tuple[int | str, ...]
@@ -22,10 +28,11 @@ class DeclarationError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Catalogue:
-    """The products that could be read, by name, and what is wrong with the others, by folder."""
+    """The products that could be read and their files, by name, and what is wrong with the others, by folder."""
 
     products: Mapping[str, ModelProduct]
     errors: Mapping[str, DeclarationError]
+    files: Mapping[str, Path]
 
     def product(self, name: str) -> ModelProduct:
         """Return the product called `name`.
@@ -40,11 +47,16 @@ class Catalogue:
             raise LookupError(f"no product {name!r}; known products: {', '.join(sorted(self.products)) or 'none'}")
         return self.products[name]
 
+    def wrong(self, name: str, problem: Exception) -> DeclarationError:
+        """Return a problem of the product `name` with file and line; it begins with the field that it is about."""
+        return DeclarationError(_located(self.files[name], str(problem)))
+
 
 def read_catalogue(defs: Path) -> Catalogue:
-    """Return every product declared below `defs`, in `<product>/defs.yaml` or as `product` in `<product>/product.py`."""
+    """Return all products declared below `defs`, in `<product>/defs.yaml` or as `product` in `<product>/product.py`."""
     products: dict[str, ModelProduct] = {}
     errors: dict[str, DeclarationError] = {}
+    files: dict[str, Path] = {}
     for folder in sorted(path for path in defs.iterdir() if path.is_dir()) if defs.exists() else []:
         try:
             product = read_folder(folder)
@@ -52,10 +64,28 @@ def read_catalogue(defs: Path) -> Catalogue:
             errors[folder.name] = error
             continue
         if product is not None and product.name in products:
-            errors[folder.name] = DeclarationError(f"{folder}: a second product is called {product.name!r}")
+            first = files[product.name]
+            errors[folder.name] = DeclarationError(f"{folder}: a product called {product.name!r} is in {first} already")
         elif product is not None:
-            products[product.name] = product
-    return Catalogue(products=products, errors=errors)
+            products[product.name], files[product.name] = product, _file(folder)
+    return Catalogue(products=products, errors=errors, files=files)
+
+
+def check_product(product: ModelProduct, settings: Settings) -> None:
+    """Check that source, columns, functions and trainer parameters are as the declaration names them.
+
+    Raises:
+        ValueError: At the first that is not; the message begins with the field.
+    """
+    from mlops_assets.evidence.archive import Archive
+    from mlops_assets.intake.ingest import check_declaration
+    from mlops_assets.training.trainers import trainer_named
+
+    check_declaration(Archive(settings.home), product, settings.root)
+    try:
+        trainer_named(product.trainer.kind, product.trainer.params)
+    except LookupError as problem:
+        raise ValueError(f"trainer.params: {problem.args[0]}") from problem
 
 
 def read_folder(folder: Path) -> ModelProduct | None:
@@ -64,11 +94,10 @@ def read_folder(folder: Path) -> ModelProduct | None:
     Raises:
         DeclarationError: If it declares one wrongly.
     """
-    if (folder / "defs.yaml").exists():
-        return read_declaration(folder / "defs.yaml")
-    if (folder / "product.py").exists():
-        return _from_python(folder / "product.py")
-    return None
+    file = _file(folder)
+    if not file.exists():
+        return None
+    return read_declaration(file) if file.suffix == ".yaml" else _from_python(file)
 
 
 def read_declaration(file: Path) -> ModelProduct | None:
@@ -78,11 +107,13 @@ def read_declaration(file: Path) -> ModelProduct | None:
         DeclarationError: If the YAML or a field is wrong.
     """
     try:
-        node = cast("yaml.Node | None", yaml.compose(file.read_text(), yaml.SafeLoader))
+        node = _node(file)
         body: object = yaml.safe_load(file.read_text())
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise DeclarationError(f"{file}:{line}: not YAML: {error.problem}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DeclarationError(f"{file}:1: not YAML: {error}") from error
     fields = cast("dict[object, object]", body) if isinstance(body, dict) else {}
     if fields.get("type") != TYPE:
         return None
@@ -92,19 +123,42 @@ def read_declaration(file: Path) -> ModelProduct | None:
     try:
         return ModelProduct.model_validate(fields["attributes"])
     except ValidationError as error:
-        lines = [_explained(file, node, problem["loc"], problem["msg"], problem["type"]) for problem in error.errors()]
-        raise DeclarationError("\n".join(lines)) from error
+        raise DeclarationError("\n".join(_explained(file, node, each) for each in error.errors())) from error
 
 
-def _explained(file: Path, node: yaml.Node | None, loc: _Loc, message: str, kind: str) -> str:
-    line = _line(node, ("attributes", *loc))
-    field = ".".join(["attributes", *map(str, loc)])
-    message = message.removeprefix("Value error, ")
-    if kind == "extra_forbidden":
-        known = sorted(_fields(ModelProduct, loc[:-1]))
-        near = get_close_matches(str(loc[-1]), known, n=1)
-        message = f"no such field{f'; did you mean {near[0]!r}?' if near else ''}; known: {', '.join(known)}"
-    return f"{file}:{line}: {field}: {message}"
+def _file(folder: Path) -> Path:
+    return folder / "defs.yaml" if (folder / "defs.yaml").exists() else folder / "product.py"
+
+
+def _node(file: Path) -> yaml.Node | None:
+    return cast("yaml.Node | None", yaml.compose(file.read_text(), yaml.SafeLoader))
+
+
+def _located(file: Path, problem: str) -> str:
+    """Return `problem` with the file and, in YAML, the line of the field that it begins with."""
+    if file.suffix != ".yaml":
+        return f"{file}: {problem}"
+    loc = tuple(int(step) if step.isdigit() else step for step in problem.partition(":")[0].split("."))
+    named = loc[0] in ModelProduct.model_fields
+    line = _line(_node(file), ("attributes", *loc) if named else ("attributes",))
+    return f"{file}:{line}: {'attributes.' if named else ''}{problem}"
+
+
+def _explained(file: Path, node: yaml.Node | None, problem: "ErrorDetails") -> str:
+    if not problem["loc"]:
+        return _located(file, _said(problem))
+    field = ".".join(["attributes", *map(str, problem["loc"])])
+    return f"{file}:{_line(node, ('attributes', *problem['loc']))}: {field}: {_said(problem)}"
+
+
+def _said(problem: "ErrorDetails") -> str:
+    """Return what pydantic found, and for a misspelt field those that are known."""
+    loc = problem["loc"]
+    if problem["type"] != "extra_forbidden":
+        return problem["msg"].removeprefix("Value error, ")
+    known = sorted(_fields(ModelProduct, loc[:-1]))
+    near = get_close_matches(str(loc[-1]), known, n=1)
+    return f"no such field{f'; did you mean {near[0]!r}?' if near else ''}; known: {', '.join(known)}"
 
 
 def _fields(model: type[BaseModel], loc: _Loc) -> Iterator[str]:
@@ -141,7 +195,18 @@ def _from_python(file: Path) -> ModelProduct | None:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except (SyntaxError, ImportError, ValueError, TypeError, NameError, AttributeError) as error:
-        raise DeclarationError(f"{file}: {error}") from error
+    except ValidationError as error:
+        said = (f"{'.'.join(map(str, each['loc']))}: {_said(each)}".removeprefix(": ") for each in error.errors())
+        raise DeclarationError("\n".join(f"{file}:{_raised(file, error)}: {each}" for each in said)) from error
+    except BROKEN_CODE as error:
+        raise DeclarationError(f"{file}:{_raised(file, error)}: {type(error).__name__}: {error}") from error
     product = getattr(module, "product", None)
     return product if isinstance(product, ModelProduct) else None
+
+
+def _raised(file: Path, error: Exception) -> int:
+    """Return the line of `file` at which `error` was raised."""
+    if isinstance(error, SyntaxError) and error.lineno is not None:
+        return error.lineno
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    return lines[-1] or 1 if lines else 1

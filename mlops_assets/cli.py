@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. Exit codes are part of the contract: 0 done, 1 failed, 2 partly or usage, 3 broken, 4 unknown."""
+"""The command line. Exit codes are its contract: 0 done, 1 failed, 2 partly or usage, 3 broken, 4 unknown."""
 
 import argparse
 import json

@@ -7,6 +7,7 @@ import dagster as dg
 from dagster.components.core.component_tree import ComponentTree
 
 from mlops_assets.catalogue import DeclarationError, read_catalogue, read_folder
+from mlops_assets.evidence.records import BrokenEvidence
 from mlops_assets.graph import build_definitions
 from mlops_assets.settings import PACKAGE, Settings, load_settings
 from mlops_assets.training.resources import mlflow_resource
@@ -16,7 +17,7 @@ log = logging.getLogger("mlops_assets")
 
 
 def build(settings: Settings) -> dg.Definitions:
-    """Return the definitions of all products that can be loaded; what is wrong with the others is logged as an error."""
+    """Return the definitions of all products that can be loaded; what is wrong with others is logged as an error."""
     catalogue = read_catalogue(settings.defs)
     parts = [_others(settings)]
     for problem in catalogue.errors.values():
@@ -24,10 +25,11 @@ def build(settings: Settings) -> dg.Definitions:
     for product in catalogue.products.values():
         try:
             parts.append(build_definitions(product, settings))
-        except (ValueError, LookupError) as problem:
-            log.error("%s: %s", settings.defs / product.name, problem)
+        except (ValueError, BrokenEvidence) as problem:
+            log.error("%s", catalogue.wrong(product.name, problem))
     shared = dg.Definitions(
-        resources={"platform": Platform(), "mlflow": mlflow_resource(settings)}, executor=dg.in_process_executor
+        resources={"platform": Platform(), "mlflow": mlflow_resource(settings)},
+        executor=dg.in_process_executor,
     )
     return dg.Definitions.merge(*parts, shared)
 

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from mlops_assets.annotations.assets import annotations_asset
+from mlops_assets.catalogue import check_product
 from mlops_assets.dataset.assets import dataset_asset
 from mlops_assets.dataset.sensors import data_sensor
 from mlops_assets.features.assets import features_asset
@@ -20,8 +21,10 @@ def build_definitions(product: ModelProduct, settings: Settings) -> dg.Definitio
     """Return assets, checks, jobs, sensors and the schedule of `product`.
 
     Raises:
-        ValueError: If the declaration names a file, column or function that is not there.
+        ValueError: If the declaration names a file, column, function or parameter that is not there.
+        BrokenEvidence: If what is stored of its source is not as it was written.
     """
+    check_product(product, settings)
     data, retrain, seal = job(product, "data", DATA), job(product, "retrain", RETRAIN), job(product, "seal", SEAL)
     deploy = job(product, "deploy", (Stage.ENDPOINT,))
     return dg.Definitions(

@@ -1,13 +1,20 @@
 """The graph's sensors and jobs, run here in the foreground: what the daemon does, without waiting for its ticks."""
 
-import shutil
-from collections.abc import Callable, Mapping
+import fcntl
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 import dagster as dg
 
+from mlops_assets.evidence.records import digest
+from mlops_assets.evidence.store import replace
 from mlops_assets.settings import PACKAGE, Settings
+from mlops_assets.wiring import quiet
+
+NO_RETRY = {"dagster/max_retries": "0"}  # by the daemon: whoever runs in the foreground sees what failed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,23 +30,29 @@ class Ran:
 
 @dataclass(kw_only=True)
 class Loop:
-    """Runs jobs and ticks sensors of `definitions` against `instance` in this process."""
+    """Runs jobs and ticks sensors of `definitions` against `instance` in this process.
+
+    With `dagster_home`, a run holds the lock of a file there, so that others see whether this process still lives.
+    """
 
     definitions: dg.Definitions
     instance: dg.DagsterInstance
+    dagster_home: Path | None = None
     on_run: Callable[[Ran], None] = lambda _: None
     _cursors: dict[str, str | None] = field(default_factory=dict[str, "str | None"])
     _run_keys: set[str] = field(default_factory=set[str])
 
     def run(self, job: str, partition: str | None, tags: Mapping[str, str] | None = None) -> Ran:
         """Execute one run of `job` and return how it ended."""
-        result = self.definitions.resolve_job_def(job).execute_in_process(
-            instance=self.instance,
-            partition_key=partition,
-            tags=dict(tags or {}),
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        with _locked_run(self.dagster_home) as run_id:
+            result = self.definitions.resolve_job_def(job).execute_in_process(
+                instance=self.instance,
+                partition_key=partition,
+                run_id=run_id,
+                tags={**(tags or {}), **NO_RETRY},
+                run_config=quiet("CRITICAL"),
             raise_on_error=False,
-        )
+            )
         problems = tuple(_problem(event) for event in result.all_events if event.is_step_failure)
         ran = Ran(job=job, partition=partition, success=result.success, tags=dict(tags or {}), problems=problems)
         self.on_run(ran)
@@ -87,9 +100,42 @@ def _problem(event: dg.DagsterEvent) -> str:
 
 
 def dagster_home(settings: Settings) -> Path:
-    """Return Dagster's folder, made ready: it holds a copy of the shipped `dagster.yaml`."""
-    settings.dagster_home.mkdir(parents=True, exist_ok=True)
-    shipped, copy = PACKAGE.parent / "dagster.yaml", settings.dagster_home / "dagster.yaml"
-    if shipped.exists() and (not copy.exists() or copy.read_bytes() != shipped.read_bytes()):
-        shutil.copyfile(shipped, copy)
-    return settings.dagster_home
+    """Return Dagster's folder, made ready: with the shipped `dagster.yaml`, unless somebody put or edited one there."""
+    folder, shipped = settings.dagster_home, PACKAGE.parent / "dagster.yaml"
+    config, copied = folder / "dagster.yaml", folder / ".dagster.yaml.sha256"
+    ours = not config.exists() or (copied.exists() and copied.read_text() == digest(config.read_bytes()))
+    folder.mkdir(parents=True, exist_ok=True)
+    if ours and shipped.exists() and (not config.exists() or config.read_bytes() != shipped.read_bytes()):
+        replace(copied, digest(shipped.read_bytes()).encode())
+        replace(config, shipped.read_bytes())
+    return folder
+
+
+def abandoned(dagster_home: Path) -> list[Path]:
+    """Return the files of runs in the foreground whose process was killed; a file's name is the run's id."""
+    found: list[Path] = []
+    for path in (dagster_home / "foreground").glob("*"):
+        with path.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            found.append(path)
+    return found
+
+
+@contextmanager
+def _locked_run(dagster_home: Path | None) -> Generator[str]:
+    """Give the id of a new run, and hold the lock of its file while the block runs."""
+    run_id = str(uuid4())
+    if dagster_home is None:
+        yield run_id
+        return
+    path = dagster_home / "foreground" / run_id
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield run_id
+        finally:
+            path.unlink(missing_ok=True)

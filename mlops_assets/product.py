@@ -1,9 +1,10 @@
 """The declaration of a model product, and the order of its flow."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -11,14 +12,15 @@ from mlops_assets.windows import ALL, Every, Grid
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 TRAINERS = ("lightgbm", "torch")
-EPOCH = datetime(2026, 1, 1)  # monitoring windows of a product whose data has no time begin here
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)  # monitoring windows of a product whose data has no time begin here
 METRICS = {
     "binary": ("auc", "accuracy", "f1", "log_loss"),
     "multiclass": ("accuracy", "log_loss"),
     "regression": ("rmse",),
 }
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
-Segment = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$", max_length=100)]
+Segment = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", max_length=100)]
+Owner = Annotated[str, Field(pattern=r"^(team:.+|[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,})$")]
 
 
 class Stage(StrEnum):
@@ -179,9 +181,8 @@ class ModelProduct(Part):
     trainer: Trainer = Trainer()
     gate: Gate = Gate(floor=0.5)
     retrain: Retrain = Retrain()
-    schedule: str | None = None
     compute: Compute = Compute()
-    owners: tuple[str, ...] = ()
+    owners: tuple[Owner, ...] = ()  # an e-mail address, or team:name
     description: str | None = None
     seed: int = 0
 
@@ -195,28 +196,40 @@ class ModelProduct(Part):
             raise ValueError(f"`segments` names one twice: {', '.join(self.segments)}")
         if self.fallback is not None and self.fallback not in self.segments:
             raise ValueError(f"no segment {self.fallback!r} to fall back to; known: {', '.join(self.segments)}")
-        if not isinstance(self.features, str) and self.label.column in self.features:
-            raise ValueError(f"the label {self.label.column!r} is among the features")
-        if reserved := {"prediction", "loss"} & set(() if isinstance(self.features, str) else self.features):
-            raise ValueError(
-                f"no feature may be called {min(reserved)!r}: monitoring uses that name; rename the column"
-            )
+        if self.label.column in self.source.roles:
+            raise ValueError(f"{self.label.column!r} is the label and has another role in `source`; a column has one")
         if self.gate.metric not in METRICS[self.label.kind]:
             known = ", ".join(METRICS[self.label.kind])
             raise ValueError(f"gate: no metric {self.gate.metric!r} of a {self.label.kind} label; known: {known}")
+        return self
+
+    @model_validator(mode="after")
+    def _features_are_inputs(self) -> Self:
         if self.features in ((), ""):
             raise ValueError(
                 "`features` is empty; right is a list of columns, or one function 'package.module.function'"
             )
+        listed = () if isinstance(self.features, str) else self.features
+        source = self.source
+        roles = {source.time: "time", source.key: "key", source.subject: "subject", self.label.column: "label"}
+        for name in listed:
+            if listed.count(name) > 1:
+                raise ValueError(f"`features` names {name!r} twice")
+            if name in roles:
+                raise ValueError(f"the {roles[name]} {name!r} is among the features")
+            if name in ("prediction", "loss"):
+                raise ValueError(f"no feature may be called {name!r}: monitoring uses that name; rename the column")
         return self
 
     @property
     def grid(self) -> Grid:
         """The monitoring windows: from the start of the windows, without an end, since traffic goes on."""
-        start = self.windows.start if self.windows else EPOCH
-        zone = self.windows.timezone if self.windows else "UTC"
-        first = start.replace(day=1) if self.monitor.every == "month" else start
-        return Grid(every=self.monitor.every, start=first, timezone="UTC" if self.monitor.every == "hour" else zone)
+        every, windows = self.monitor.every, self.windows
+        zone = "UTC" if every == "hour" or windows is None else windows.timezone
+        first = windows.bounds(windows.key(windows.start))[0] if windows else EPOCH
+        start = first.astimezone(ZoneInfo(zone)).replace(tzinfo=None, minute=0)
+        start = start if every == "hour" else start.replace(hour=0)
+        return Grid(every=every, start=start.replace(day=1) if every == "month" else start, timezone=zone)
 
     def key(self, stage: Stage | str) -> tuple[str, str]:
         """Return the asset key of a stage: `<product>/<stage>`."""

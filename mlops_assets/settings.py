@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parent
 class Settings:
     """Where this deployment keeps and finds things.
 
-    `home` holds evidence, logs and state; `root` is what relative source paths start from; `defs` holds the declarations.
+    `home` holds evidence, logs and state; relative source paths start from `root`; `defs` holds the declarations.
     """
 
     home: Path
@@ -51,9 +51,15 @@ def exports(settings: Settings) -> dict[str, str]:
         "MLFLOW_TRACKING_URI": settings.mlflow_uri,
         "MLOPS_ASSETS_UI": settings.ui_url,
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
         "DO_NOT_TRACK": "true",
         "WHYLOGS_NO_ANALYTICS": "1",
     }
+
+
+def image() -> str | None:
+    """Return the container image that this process runs in, or None outside of one."""
+    return os.environ.get("MLOPS_ASSETS_IMAGE")
 
 
 def environment(settings: Settings) -> dict[str, str]:

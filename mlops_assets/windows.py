@@ -52,11 +52,19 @@ class Grid(BaseModel):
             raise ValueError(f"monthly windows start on the first of a month, found {local:%Y-%m-%d}")
         if self.every == "hour" and self.timezone != "UTC":
             raise ValueError(f"hourly windows need timezone UTC, found {self.timezone!r}")
-        if (local.minute, local.second) != (0, 0) or (self.every != "hour" and local.hour):
+        if (local.minute, local.second, local.microsecond) != (0, 0, 0) or (self.every != "hour" and local.hour):
             raise ValueError(f"a window of one {self.every} starts on the full {self.every}, found {local.isoformat()}")
-        if self.end is not None and self._utc(self.end) <= self._utc(self.start):
-            raise ValueError(f"end {self.end.isoformat()} is not after start {self.start.isoformat()}")
+        if self.end is not None and self.bounds(self.key(self.start))[1] > self._utc(self.end):
+            between = f"start {self.start.isoformat()} and end {self.end.isoformat()}"
+            raise ValueError(f"no whole {self.every} lies between {between}")
         return self
+
+    @property
+    def longest(self) -> timedelta:
+        """How long a window lasts at most."""
+        return {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}.get(
+            self.every, timedelta(days=31)
+        )
 
     def key(self, at: datetime) -> str:
         """Return the key of the window that holds `at` (aware; naive is read in `timezone`)."""
@@ -72,7 +80,7 @@ class Grid(BaseModel):
             local = datetime.strptime(key, FORMATS[self.every]).replace(tzinfo=ZoneInfo(self.timezone))
         except ValueError as error:
             raise ValueError(f"no window {key!r}; a key looks like {self.key(self.start)!r}") from error
-        if self._floor(local) != local:
+        if self.key(local) != key:
             raise ValueError(f"no window {key!r}; the nearest one is {self.key(local)!r}")
         return local.astimezone(UTC), self._after(local).astimezone(UTC)
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._core.definitions.utils import NoValueSentinel
 
 from mlops_assets.evidence.archive import Archive, Held
 from mlops_assets.evidence.records import Check, Json
@@ -14,13 +15,13 @@ from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.settings import load_settings
 from mlops_assets.windows import ALL, FORMATS, Grid
 
-Materialized = dg.MaterializeResult[None]
+Materialized = dg.MaterializeResult[type[NoValueSentinel]]
 Events = Iterator[Materialized | dg.AssetCheckResult]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """What an act has to say about a record that was just made: metadata, and claims about it that are not part of it."""
+    """What an act has to say about a record just made: metadata, and claims about it that are not part of it."""
 
     metadata: Mapping[str, dg.MetadataValue] = field(default_factory=dict[str, dg.MetadataValue])
     checks: Sequence[Check] = ()
@@ -53,7 +54,7 @@ class Look:
 
 
 def segments_by_window(product: ModelProduct, *, monitored: bool = False) -> dg.MultiPartitionsDefinition:
-    """Return segment × window; `monitored` gives the finer monitoring windows."""
+    """Return segment by window; `monitored` gives the finer monitoring windows."""
     grid = product.grid if monitored else product.windows
     windows = time_windows(grid) if grid else dg.StaticPartitionsDefinition([ALL])
     return dg.MultiPartitionsDefinition({"segment": dg.StaticPartitionsDefinition(product.segments), "window": windows})
@@ -90,7 +91,7 @@ def step_asset(
     pool: str | None = None,
     then: Then | None = None,
 ) -> dg.AssetsDefinition:
-    """Return the asset that makes `stage` with the step `kind`; `checks` are name → description, computed in the step."""
+    """Return the asset that makes `stage` with the step `kind`; `checks` maps name to text, computed in the step."""
     key = dg.AssetKey(product.key(stage))
 
     @dg.asset(
@@ -171,6 +172,8 @@ def _shown_facts(facts: Mapping[str, Json]) -> dict[str, dg.MetadataValue]:
 
 
 def _metadata(value: Json) -> dg.MetadataValue:
+    if value is None:
+        return dg.MetadataValue.null()
     if isinstance(value, bool):
         return dg.MetadataValue.bool(value)
     if isinstance(value, int):
@@ -180,10 +183,20 @@ def _metadata(value: Json) -> dg.MetadataValue:
     return dg.MetadataValue.text(value) if isinstance(value, str) else dg.MetadataValue.json(value)
 
 
+def overdue_after(grid: Grid | None, delay: timedelta) -> timedelta | None:
+    """Return after how long a stage that follows `grid` is overdue: two windows and `delay`; None if it ever ends."""
+    return None if grid is None or grid.end else 2 * grid.longest + delay
+
+
 def external(product: ModelProduct, name: str, description: str, kinds: set[str]) -> dg.AssetSpec:
     """Return the spec of something outside the graph that a stage follows."""
     key = dg.AssetKey(product.key(name))
     return dg.AssetSpec(key, group_name=product.name, description=description, kinds=kinds, owners=list(product.owners))
+
+
+def quiet(level: str) -> dict[str, Json]:
+    """Return the run configuration that prints only what is as grave as `level`; the UI has all of it anyway."""
+    return {"loggers": {"console": {"config": {"log_level": level}}}}
 
 
 def job(product: ModelProduct, name: str, stages: Sequence[Stage]) -> UnresolvedAssetJobDefinition:
@@ -192,5 +205,6 @@ def job(product: ModelProduct, name: str, stages: Sequence[Stage]) -> Unresolved
     return dg.define_asset_job(
         f"{product.name}_{name}",
         selection=[dg.AssetKey(product.key(stage)) for stage in stages],
+        config=quiet("WARNING"),
         tags={"mlops_assets/product": product.name, "dagster/max_runtime": str(60 * compute.minutes)},
     )

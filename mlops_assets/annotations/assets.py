@@ -20,12 +20,15 @@ def annotations_asset(product: ModelProduct) -> dg.AssetsDefinition:
         description=f"Labels `{product.label.column}` by item, with annotators, confidence and known-since time.",
         kinds=frozenset({"polars"}),
     )
+    deps = [dep(product, "source")]
+    if product.windows:
+        deps.append(dep(product, Stage.PREDICTIONS, dg.TimeWindowPartitionMapping()))
     return step_asset(
         AnnotationsStep,
         product,
         Stage.ANNOTATIONS,
         look,
-        deps=[dep(product, "source")],
+        deps=deps,
         checks=CHECKS,
         partitions=segments_by_window(product),
     )

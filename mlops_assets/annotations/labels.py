@@ -18,6 +18,10 @@ CONFIDENT = 0.90
 SHOWN = 5
 MOMENT = pl.Datetime("us", "UTC")
 JUDGEMENT = {"_key": pl.String, "annotator": pl.String, "label": pl.String, "event_time": MOMENT, "known_since": MOMENT}
+ORDER = (
+    *("_key", "label", "annotators", "annotator_count", "confidence", "posterior", "tie"),
+    *("event_time", "known_since"),
+)
 
 
 def source_judgements(rows: pl.DataFrame, product: ModelProduct) -> pl.DataFrame:
@@ -55,25 +59,10 @@ def label_table(judgements: Sequence[pl.DataFrame], product: ModelProduct) -> pl
         .sort("known_since", maintain_order=True)
         .unique(["_key", "annotator"], keep="last", maintain_order=True)
     )
-    items = latest.group_by("_key").agg(
-        pl.col("annotator").sort().str.join(",").alias("annotators"),
-        pl.len().cast(pl.Int64).alias("annotator_count"),
-        pl.col("event_time").min(),
-        pl.col("known_since").max(),
-    )
-    labelled = items.join(_numbers(latest) if regression else _classes(latest), on="_key")
-    order = (
-        "_key",
-        "label",
-        "annotators",
-        "annotator_count",
-        "confidence",
-        "posterior",
-        "tie",
-        "event_time",
-        "known_since",
-    )
-    return labelled.select(order).sort("_key")
+    repeated = latest["_key"].is_duplicated()
+    single, several = latest.filter(~repeated), latest.filter(repeated)
+    tables = [_single(single)] + ([_several(several, regression=regression)] if several.height else [])
+    return pl.concat([table.select(ORDER) for table in tables]).sort("_key")
 
 
 def labels_are_known(table: pl.DataFrame, classes: Sequence[str] | None) -> Check:
@@ -109,19 +98,31 @@ def _read(cells: pl.Series, product: ModelProduct) -> pl.Series:
     return read(cells, "float") if product.label.kind == "regression" else label_text(cells)
 
 
-def _classes(latest: pl.DataFrame) -> pl.DataFrame:
-    """Return label, confidence and posterior by item; only items that several judged need aggregation."""
-    several = latest.filter(pl.col("_key").is_duplicated())
-    single = latest.filter(~pl.col("_key").is_duplicated()).select("_key", "label")
-    names = single["label"].unique().to_list()
-    sure = single.with_columns(
+def _single(latest: pl.DataFrame) -> pl.DataFrame:
+    """Return the items that one annotator judged: what it said, for sure."""
+    posterior = pl.lit(None, pl.String)
+    if latest["label"].dtype == pl.String:
+        names = latest["label"].unique().to_list()
+        said = [json.dumps({name: 1.0}) for name in names]
+        posterior = pl.col("label").replace_strict(names, said, return_dtype=pl.String)
+    return latest.with_columns(
+        annotators="annotator",
+        annotator_count=pl.lit(1, pl.Int64),
         confidence=pl.lit(1.0),
-        posterior=pl.col("label").replace_strict(
-            names, [json.dumps({name: 1.0}) for name in names], return_dtype=pl.String
-        ),
+        posterior=posterior,
         tie=pl.lit(False),
     )
-    return pl.concat([sure, aggregate(several)]) if several.height else sure
+
+
+def _several(latest: pl.DataFrame, *, regression: bool) -> pl.DataFrame:
+    """Return the items that several judged: the most likely class with its posterior, or the median."""
+    items = latest.group_by("_key").agg(
+        pl.col("annotator").sort().str.join(",").alias("annotators"),
+        pl.len().cast(pl.Int64).alias("annotator_count"),
+        pl.col("event_time").min(),
+        pl.col("known_since").max(),
+    )
+    return items.join(_numbers(latest) if regression else aggregate(latest), on="_key")
 
 
 def _numbers(latest: pl.DataFrame) -> pl.DataFrame:

@@ -10,7 +10,7 @@ from mlops_assets.product import ModelProduct
 from mlops_assets.settings import load_settings
 from mlops_assets.wiring import UnresolvedAssetJobDefinition
 
-EVERY_S = 5
+EVERY_S = 2
 
 
 def data_sensor(product: ModelProduct, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:

@@ -1,4 +1,4 @@
-"""Records on disk, and the one way a step is made: look up its recipe, run it only if nobody has, write down what came."""
+"""Records on disk, and the one way a step is made: look up its recipe, run it only if new, write down what came."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -32,7 +32,7 @@ from mlops_assets.evidence.store import Store, replace
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """What a step computed: tables, and files as (bytes, suffix), by name. The first one is what later steps build on."""
+    """What a step computed: tables, and files as (bytes, suffix), by name. The first is what later steps build on."""
 
     outputs: Mapping[str, pl.DataFrame | tuple[bytes, str]]
     checks: tuple[Check, ...] = ()

@@ -1,17 +1,18 @@
-"""Which code a step runs: the source of its modules and of what they import from the project, and the libraries' versions."""
+"""Which code a step runs: its modules' source, that of what they import from the project, and library versions."""
 
 import ast
 import hashlib
 import importlib.metadata
 import importlib.util
-import os
 import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import msgspec
+
 from mlops_assets.evidence.records import Code
-from mlops_assets.settings import PACKAGE
+from mlops_assets.settings import PACKAGE, image
 
 LIBRARIES = ("polars", "numpy", "lightgbm", "torch")
 PLATFORM = ("mlops_assets.evidence", "mlops_assets.product", "mlops_assets.settings", "mlops_assets.windows")
@@ -34,24 +35,35 @@ def code_id(*modules: str) -> str:
         module = waiting.pop()
         if module in seen or module.startswith(PLATFORM):
             continue
-        tree = ast.parse(_source(module))
-        seen[module] = hashlib.sha256(_meaning(tree)).hexdigest()
-        waiting += [name for name in _imports(tree) if name.partition(".")[0] in own]
+        seen[module], imported = _read(module)
+        waiting += [name for name in imported if name.partition(".")[0] in own]
     body = [f"{name} {seen[name]}" for name in sorted(seen)] + [f"{name}=={_version(name)}" for name in LIBRARIES]
     return hashlib.sha256("\n".join(body).encode()).hexdigest()
 
 
-@cache
 def origin(code: str) -> Code:
     """Return where the running code came from: commit, whether it differs from it, lock file and image."""
+    return msgspec.structs.replace(_origin(), id=code)
+
+
+@cache
+def _origin() -> Code:
     lock = PACKAGE.parent / "constraints.txt"
     return Code(
-        id=code,
+        id="",
         commit=_git("rev-parse", "HEAD"),
         dirty=None if (status := _git("status", "--porcelain", "--", str(PACKAGE))) is None else bool(status),
         lock=hashlib.sha256(lock.read_bytes()).hexdigest() if lock.exists() else None,
-        image=os.environ.get("MLOPS_ASSETS_IMAGE"),
+        image=image(),
     )
+
+
+@cache
+def _read(module: str) -> tuple[str, tuple[str, ...]]:
+    """Return the sha256 of what a module means, and which modules it imports."""
+    tree = ast.parse(_source(module))
+    imported = tuple(_imports(tree))
+    return hashlib.sha256(_meaning(tree)).hexdigest(), imported
 
 
 def _source(module: str) -> bytes:
@@ -63,9 +75,8 @@ def _source(module: str) -> bytes:
 
 def _meaning(tree: ast.Module) -> bytes:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
-            node
-        ):
+        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        if documented and ast.get_docstring(node, clean=False):
             node.body = node.body[1:]
     return ast.dump(tree).encode()
 
@@ -78,6 +89,7 @@ def _imports(tree: ast.Module) -> Iterator[str]:
             yield node.module
 
 
+@cache
 def _version(library: str) -> str:
     try:
         return importlib.metadata.version(library)

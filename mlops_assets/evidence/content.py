@@ -1,22 +1,18 @@
 """A table -> its content root: one hash over schema, row count and every row, stable across library versions.
 
-Columns in declared order; each row becomes fixed-width bytes (ints and µs timestamps as int64, floats as float64 with one
-NaN and no -0.0, text as length and 16 bytes or a digest, nulls as zeros and a bitmap). Leaf = sha256(row); 1,024 leaves
-make a group; the root is sha256 over schema, row count and groups, so one row can be proven with its group alone.
+Columns in declared order; each row becomes fixed-width bytes: ints and µs timestamps as int64, floats as float64 with
+one NaN and no -0.0, text as length and 40 bytes or a digest, nulls as zeros and a bitmap. Leaf = sha256(row); 1,024
+leaves make a group; the root is sha256 over schema, row count and groups, so a row can be proven with its group alone.
 """
 
 import hashlib
-from typing import cast
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
-from numpy.typing import NDArray
-from typing_extensions import Buffer
 
 BATCH = 65_536
 GROUP = 1_024
-_TEXT_WIDTH = 17
+_INLINE = 40  # bytes of text that stand in the row itself: keys and UUIDs (36) do, so that few cells need a digest
 _Bytes = np.ndarray[tuple[int, int], np.dtype[np.uint8]]
 
 
@@ -56,7 +52,7 @@ def _type_name(column: str, dtype: pl.DataType) -> str:
 
 
 def _width(column: str, dtype: pl.DataType) -> int:
-    return {"str": _TEXT_WIDTH, "bool": 1}.get(_type_name(column, dtype), 8)
+    return {"str": 1 + _INLINE, "bool": 1}.get(_type_name(column, dtype), 8)
 
 
 def _rows(frame: pl.DataFrame, width: int) -> _Bytes:
@@ -87,25 +83,16 @@ def _cells(series: pl.Series) -> _Bytes:
 
 
 def _text(series: pl.Series) -> _Bytes:
-    """Return 17 bytes a cell: the length and UTF-8 padded to 16, or 255 and the blake2b-128 of longer text."""
-    offsets, data = _utf8(series.fill_null(""))
-    lengths = np.diff(offsets)
-    out = np.zeros((len(lengths), _TEXT_WIDTH), np.uint8)
-    out[:, 0] = np.where(lengths <= 16, lengths, 255)
-    longest = int(min(lengths.max(initial=0), 16))
-    if longest:
-        at = np.minimum(offsets[:-1, None] + np.arange(longest), len(data) - 1)
-        out[:, 1 : 1 + longest] = np.where(np.arange(longest) < lengths[:, None], data[at], 0)
-    view = memoryview(data.tobytes())
-    for row in np.flatnonzero(lengths > 16):
-        cell = view[offsets[row] : offsets[row + 1]]
-        out[row, 1:] = np.frombuffer(hashlib.blake2b(cell, digest_size=16).digest(), np.uint8)
+    """Return 41 bytes a cell: the length and UTF-8 padded to 40, or 255 and the blake2b-128 of longer text."""
+    cells = series.fill_null("")
+    long = cells.str.len_bytes() > _INLINE
+    short = cells.set(long, "")
+    lengths = short.str.len_bytes().to_numpy()
+    out = np.zeros((len(cells), 1 + _INLINE), np.uint8)
+    out[:, 0] = np.where(long, 255, lengths)
+    longest = int(lengths.max(initial=0))
+    within = np.arange(longest) < lengths[:, None]
+    out[:, 1 : 1 + longest][within] = np.frombuffer(short.str.join("").item().encode(), np.uint8)
+    digests = [hashlib.blake2b(cell, digest_size=16).digest() for cell in cells.filter(long).cast(pl.Binary)]
+    out[long.to_numpy(), 1:17] = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 16)
     return out
-
-
-def _utf8(series: pl.Series) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Return where each text begins and ends, shape (rows + 1,), and the UTF-8 of all of them."""
-    cells = series.to_arrow().cast(pa.large_binary())  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-    [_, offsets, data] = cast("list[Buffer | None]", cells.buffers())  # pyright: ignore[reportUnknownMemberType]
-    at = int(cells.offset)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-    return np.frombuffer(offsets or b"", np.int64, len(series) + 1, at * 8), np.frombuffer(data or b"\0", np.uint8)

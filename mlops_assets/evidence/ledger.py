@@ -1,4 +1,4 @@
-"""The acts of people and rules: who promoted, rolled back, paused what, when and why. It is the truth about champions."""
+"""The acts of people and rules: who promoted, rolled back, paused what, when and why; the truth about champions."""
 
 from datetime import datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ class Act(Struct, frozen=True, kw_only=True):
     by: str
     reason: str
     at: str
-    facts: dict[str, Json] = {}
+    facts: dict[str, Json] = msgspec.field(default_factory=dict[str, Json])
 
 
 class Ledger:

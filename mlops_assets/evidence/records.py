@@ -31,6 +31,7 @@ class Place(Struct, frozen=True, kw_only=True, order=True):
     partition: str
 
     def __str__(self) -> str:
+        """Return `product/stage[partition]`."""
         return f"{self.product}/{self.stage}[{self.partition}]"
 
 

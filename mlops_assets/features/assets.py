@@ -4,7 +4,7 @@ import dagster as dg
 
 from mlops_assets.features.step import ROW_LOCAL, FeaturesStep
 from mlops_assets.product import ModelProduct, Stage
-from mlops_assets.wiring import Look, dep, segments_by_window, step_asset
+from mlops_assets.wiring import Look, dep, overdue_after, segments_by_window, step_asset
 
 CHECKS = {
     ROW_LOCAL: "Each row's features are the same alone as in the batch; otherwise the endpoint could not compute them.",
@@ -22,6 +22,7 @@ def features_asset(product: ModelProduct) -> dg.AssetsDefinition:
         Look(
             description="What the model sees, row by row: the same expressions run in the endpoint.",
             kinds=frozenset({"polars"}),
+            fresh_for=overdue_after(product.windows, product.label.delay),
         ),
         deps=[dep(product, Stage.DATASET)],
         checks=CHECKS,

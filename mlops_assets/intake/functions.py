@@ -4,22 +4,28 @@ import importlib
 from collections.abc import Callable
 from difflib import get_close_matches
 
+# what a user's module may raise when it is imported; anything else is an error of ours
+BROKEN_CODE = (
+    *(SyntaxError, ImportError, NameError, AttributeError, TypeError, ValueError),
+    *(LookupError, ArithmeticError, OSError, RuntimeError),
+)
+
 
 def function_named(path: str) -> Callable[..., object]:
     """Return the function at `path`, such as 'package.module.function'.
 
     Raises:
-        LookupError: If there is no such module or function.
+        LookupError: If there is no such module or function, or the module cannot be imported.
     """
     module_name, _, name = path.rpartition(".")
     if not module_name:
         raise LookupError(f"{path!r} names no function; right is 'package.module.function'")
     try:
         module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not module_name.startswith(error.name):
-            raise
-        raise LookupError(f"no function {path!r}: there is no module {error.name!r}") from error
+    except BROKEN_CODE as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        found = f"there is no module {missing!r}" if missing else f"{type(error).__name__}: {error}"
+        raise LookupError(f"no function {path!r}: {found}") from error
     function = getattr(module, name, None)
     if not callable(function):
         known = [known for known in vars(module) if callable(getattr(module, known)) and not known.startswith("_")]

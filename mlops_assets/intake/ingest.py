@@ -1,14 +1,15 @@
 """A source -> rows and labels by segment and window, read once per content of the source.
 
 Heads: `<product>/source[all]` is the manifest (which partitions have rows, and rows that belong to none),
-`<product>/source[s|w]` holds a partition's `rows`, `labels` and `rejected` rows, `<product>/columns[all]` what each column
-holds, frozen at the first load.
+`<product>/source[s|w]` holds a partition's `rows`, `labels` and `rejected` rows, `<product>/columns[all]` what each
+column holds, frozen at the first load.
 """
 
 import fcntl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import msgspec
 import polars as pl
@@ -19,7 +20,7 @@ from mlops_assets.evidence.records import Json, Place, Recipe, canonical
 from mlops_assets.evidence.step import NotReady
 from mlops_assets.intake.columns import cast, check_header, columns_for
 from mlops_assets.intake.placing import split
-from mlops_assets.intake.sources import SourceError, fingerprint, read_source
+from mlops_assets.intake.sources import SourceError, check_declared, check_source, fingerprint, read_source
 from mlops_assets.product import Column, ModelProduct
 from mlops_assets.settings import Settings
 from mlops_assets.windows import ALL
@@ -56,6 +57,22 @@ def ingest(archive: Archive, product: ModelProduct, settings: Settings) -> Manif
     counts = archive.table(held, "partitions")
     reasons = archive.table(held, "unplaced").group_by("_reason").len().sort("len", "_reason", descending=[True, False])
     return Manifest(record=held.id, partitions=dict(counts.iter_rows()), unplaced=dict(reasons.iter_rows()))
+
+
+def check_declaration(archive: Archive, product: ModelProduct, root: Path) -> None:
+    """Check, without reading rows or calling a function, that what the declaration names is there.
+
+    A source that was read under this very declaration is not looked at again: what becomes of it later is for the
+    check `source_is_as_declared` to say, and no reason for the product to leave the graph.
+
+    Raises:
+        SourceError: At the first that is not there; it names the field, what was found and what is known.
+    """
+    read = archive.head(_place(product, SOURCE, ALL))
+    if read is None or read.record.params != _declared(product):
+        check_source(product, root, call=False)
+    else:
+        check_declared(product, list(columns_of(archive, product)[1]))
 
 
 def part(archive: Archive, product: ModelProduct, partition: str) -> Held | None:

@@ -45,22 +45,29 @@ def read_header(source: Source, root: Path) -> list[str]:
     return _scan(source_files(source, root)[0]).collect_schema().names()
 
 
-def check_source(product: ModelProduct, root: Path) -> None:
+def check_source(product: ModelProduct, root: Path, *, call: bool = True) -> None:
     """Check, without reading rows, that the declared source, columns and functions are there.
+
+    `call` says whether a function is called to learn its columns; else it only has to exist.
 
     Raises:
         SourceError: At the first that is not; it names the field, what was found and what is known.
     """
+    source = product.source
     try:
-        check_declared(product, read_header(product.source, root))
-        if isinstance(product.features, str):
-            function_named(product.features)
-    except LookupError as problem:
-        raise SourceError(problem.args[0]) from problem
+        if source.function is not None and not call:
+            function_named(source.function)
+            header = None
+        else:
+            header = read_header(source, root)
+    except (SourceError, LookupError) as problem:
+        field = "source.function" if source.function else "source.path"
+        raise SourceError(f"{field}: {problem.args[0]}") from problem
+    check_declared(product, header)
 
 
-def check_declared(product: ModelProduct, header: list[str]) -> None:
-    """Check that every column which the declaration names is in `header`.
+def check_declared(product: ModelProduct, header: list[str] | None) -> None:
+    """Check that every column which the declaration names is in `header`, if it is known, and that its function exists.
 
     Raises:
         SourceError: At the first that is not, naming the nearest and all known ones.
@@ -76,9 +83,14 @@ def check_declared(product: ModelProduct, header: list[str]) -> None:
         **({} if isinstance(features, str) else {f"features.{at}": name for at, name in enumerate(features)}),
     }
     for field, name in named.items():
-        if name is not None and name not in header:
+        if header is not None and name is not None and name not in header:
             near = did_you_mean(name, header)
             raise SourceError(f"{field}: no column {name!r}{near}; columns: {', '.join(header)}")
+    if isinstance(features, str):
+        try:
+            function_named(features)
+        except LookupError as problem:
+            raise SourceError(f"features: {problem.args[0]}") from problem
 
 
 def fingerprint(source: Source, root: Path, cache: MutableMapping[str, str] | None = None) -> str:
@@ -121,7 +133,7 @@ def _scan(file: Path) -> pl.LazyFrame:
     try:
         frame = _SCANS[file.suffix](file)
         names = frame.collect_schema().names()
-    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+    except (pl.exceptions.PolarsError, UnicodeDecodeError, OSError) as error:
         raise SourceError(f"{file}: {_first_line(error)}") from error
     for name in names:
         if (twice := re.sub(r"_duplicated_\d+$", "", name)) != name and twice in names:

@@ -1,4 +1,4 @@
-"""A reference -> the proof: prediction, deployment, model, every partition's snapshot and labels, each hash compared."""
+"""A reference -> the proof: prediction, deployment, model, each partition's snapshot and labels; hashes compared."""
 
 import re
 

@@ -9,7 +9,7 @@ from mlops_assets.evidence.records import BrokenEvidence
 
 @dataclass(kw_only=True)
 class Walk:
-    """What a walk found: records by id in order of discovery, what is broken, and what was not read for lack of time."""
+    """What a walk found: records by id in order of discovery, what is broken, what was not read for lack of time."""
 
     records: dict[str, Held] = field(default_factory=dict[str, Held])
     broken: list[str] = field(default_factory=list[str])

@@ -1,10 +1,15 @@
 """Monitoring in the graph: `<product>/predictions` -> `profile` -> `drift`, and `performance` on matured labels."""
 
+from base64 import b64encode
+
 import dagster as dg
 
+from mlops_assets.evidence.archive import Held
+from mlops_assets.evidence.step import Step
+from mlops_assets.monitoring.drawn import drawings
 from mlops_assets.monitoring.steps import DriftStep, PerformanceStep, ProfileStep
 from mlops_assets.product import ModelProduct, Stage
-from mlops_assets.wiring import Look, dep, segments_by_window, step_asset
+from mlops_assets.wiring import Look, Told, dep, overdue_after, segments_by_window, step_asset
 
 
 def profile_asset(product: ModelProduct) -> dg.AssetsDefinition:
@@ -16,6 +21,7 @@ def profile_asset(product: ModelProduct) -> dg.AssetsDefinition:
         Look(
             description="What serving saw: a whylogs profile and exact counts over the champion's bins.",
             kinds=frozenset({"whylogs"}),
+            fresh_for=overdue_after(product.grid, product.monitor.grace),
         ),
         deps=[dep(product, Stage.PREDICTIONS)],
         checks={"rows_are_the_logs": "The profile counts as many rows as the sealed log holds."},
@@ -24,7 +30,7 @@ def profile_asset(product: ModelProduct) -> dg.AssetsDefinition:
 
 
 def drift_asset(product: ModelProduct) -> dg.AssetsDefinition:
-    """Return the asset with the verdict on each window: ok, drift or cannot tell, and the smallest shift it would have seen."""
+    """Return the asset with each window's verdict (ok, drift, cannot tell) and the smallest shift it could see."""
     return step_asset(
         DriftStep,
         product,
@@ -36,6 +42,7 @@ def drift_asset(product: ModelProduct) -> dg.AssetsDefinition:
         deps=[dep(product, Stage.PROFILE)],
         checks={"no_drift": "The window is like the champion's reference windows (warns: it asks for retraining)."},
         partitions=segments_by_window(product, monitored=True),
+        then=_drawn,
     )
 
 
@@ -52,7 +59,18 @@ def performance_asset(product: ModelProduct) -> dg.AssetsDefinition:
         deps=[dep(product, Stage.PREDICTIONS)],
         checks={
             "reaches_floor": "The gate's metric is at or above its floor, once enough labels are in (warns).",
-            "no_concept_drift": "Loss is as on held-out rows, once enough labels are in (warns: it asks for retraining).",
+            "no_concept_drift": "Loss is as on held-out rows, once enough labels are in (warns: asks for retraining).",
         },
         partitions=segments_by_window(product, monitored=True),
     )
+
+
+def _drawn(_: dg.AssetExecutionContext, step: Step, held: Held) -> Told:
+    """Draw the columns that moved, reference against live; a window that is as usual needs no picture."""
+    counted = held.record.inputs[0].record
+    pictures = drawings(step.archive, held, counted) if held.record.facts["kind"] != "schema" else {}
+    shown = {
+        f"plot: {column}": dg.MetadataValue.md(f"![{column}](data:image/png;base64,{b64encode(png).decode()})")
+        for column, png in pictures.items()
+    }
+    return Told(metadata=shown)

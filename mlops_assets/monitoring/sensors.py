@@ -4,13 +4,14 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from mlops_assets.monitoring.decisions import RetrainDecision
 from mlops_assets.monitoring.follow import sealable
 from mlops_assets.monitoring.loop_state import decide_segment
 from mlops_assets.product import ModelProduct
 from mlops_assets.settings import load_settings
 from mlops_assets.wiring import UnresolvedAssetJobDefinition
 
-EVERY_S = 5
+EVERY_S = 2
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -39,7 +40,7 @@ def seal_sensor(product: ModelProduct, job: UnresolvedAssetJobDefinition) -> dg.
 
 
 def retrain_sensor(product: ModelProduct, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
-    """Return the sensor that decides for each segment, stores the decision, and asks for a training when it is a yes."""
+    """Return the sensor that decides for each segment, stores the decision, and asks for a training if it is a yes."""
 
     @dg.sensor(
         name=f"{product.name}_retrain",
@@ -54,19 +55,17 @@ def retrain_sensor(product: ModelProduct, job: UnresolvedAssetJobDefinition) -> 
         decided = [
             decide_segment(product, load_settings(), s, datetime.now(UTC), running=s in busy) for s in product.segments
         ]
-        return dg.SensorResult(
-            run_requests=[
-                dg.RunRequest(
-                    partition_key=f"{decision.segment}|{decision.target}",
-                    run_key=decision.id,
-                    tags={
-                        "mlops_assets/decision": decision.id,
-                        "mlops_assets/reason": "; ".join(decision.reasons)[:500],
-                    },
-                )
-                for decision in decided
-                if decision is not None and decision.retrain
-            ]
-        )
+        decisions = [decision for decision in decided if decision is not None]
+        requests = [_request(decision) for decision in decisions if decision.retrain]
+        said = "; ".join(f"{each.segment}: {', '.join(each.reasons)}" for each in decisions)
+        return dg.SensorResult(run_requests=requests, skip_reason=None if requests else said or "nothing judged yet")
 
     return retrain
+
+
+def _request(decision: RetrainDecision) -> dg.RunRequest:
+    return dg.RunRequest(
+        partition_key=f"{decision.segment}|{decision.target}",
+        run_key=decision.id,
+        tags={"mlops_assets/decision": decision.id, "mlops_assets/reason": "; ".join(decision.reasons)[:500]},
+    )

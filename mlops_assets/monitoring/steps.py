@@ -27,7 +27,7 @@ class Watch(Step):
     def judged(self, predictions: Held, rows: pl.DataFrame) -> tuple[int, Held]:
         """Return version and record of the model that the window is judged by.
 
-        That is the newest one with enough rows, else the one with most rows; a window without rows goes to the champion.
+        That is the newest one with enough rows, else the one with most; a window without rows goes to the champion.
         """
         counts = rows.group_by("version").len().sort("version", descending=True)
         enough = counts.filter(pl.col("len") >= FEWEST_ROWS)

@@ -1,4 +1,4 @@
-"""Retraining decisions as they were stored: also the noes, each with its inputs, so that `why` can answer months later."""
+"""Retraining decisions as stored: also the noes, each with its inputs, so that `why` can answer months later."""
 
 from pathlib import Path
 

@@ -5,12 +5,12 @@ concept drift, which no input shows), in the south salaries rise (a data drift).
 """
 
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import polars as pl
 
@@ -18,6 +18,7 @@ from mlops_assets.catalogue import read_catalogue
 from mlops_assets.defs.loans.applications import HISTORY_START, HISTORY_WEEKS, ROWS_PER_DAY, Change, world
 from mlops_assets.loop import Loop
 from mlops_assets.operations.backfill import backfill
+from mlops_assets.operations.children import children
 from mlops_assets.operations.demo_summary import summarize
 from mlops_assets.operations.foreground import foreground
 from mlops_assets.operations.story import Story
@@ -38,11 +39,14 @@ START_WITHIN_S = 30
 
 
 def demo(settings: Settings) -> int:
-    """Run the loop from nothing under `settings.home`, and return 0 if every step of it happened, else 1."""
+    """Run the loop from nothing under `settings.home`, and return 0 if every step of it happened, else 1.
+
+    Raises:
+        FileExistsError: If the home holds something that no earlier demo left there.
+        Busy: If an earlier demo, or `up`, still runs under it.
+    """
     story = Story()
-    shutil.rmtree(settings.home, ignore_errors=True)
     product = read_catalogue(settings.defs).product(NAME)
-    story.say(f"everything is kept under {settings.home}; look at it with: mlops-assets --home {settings.home} up")
     with _endpoint(settings, story) as url:
         client = Client(url=url, product=NAME)
         story.say("history: five weeks of applications in two regions, a model for each region")
@@ -57,10 +61,12 @@ def demo(settings: Settings) -> int:
 
 @contextmanager
 def _endpoint(settings: Settings, story: Story) -> Generator[str]:
-    """Run the real endpoint in its own process, and give its URL."""
+    """Run the real endpoint in its own process, from an empty home, and give its URL."""
     command = [sys.executable, "-m", "mlops_assets.cli", "serve", NAME, "--port", "0", "--clock", "replay"]
-    process = subprocess.Popen(command, env=environment(settings), stdout=subprocess.DEVNULL)
-    try:
+    with children(settings.home) as started:
+        _clear(settings.home)
+        story.say(f"everything is kept under {settings.home}; look at it with: mlops-assets --home {settings.home} up")
+        process = started.start(command, environment(settings), quiet=True)
         deadline = time.monotonic() + START_WITHIN_S
         while not (workers := live_workers(settings.serving(NAME), datetime.now(UTC))):
             if process.poll() is not None or time.monotonic() > deadline:
@@ -68,9 +74,17 @@ def _endpoint(settings: Settings, story: Story) -> Generator[str]:
             time.sleep(0.05)
         story.say(f"endpoint at {workers[0].url}; it answers 503 until there is a champion")
         yield workers[0].url
-    finally:
-        process.terminate()
-        process.wait(30)
+
+
+def _clear(home: Path) -> None:
+    """Delete what an earlier demo left in `home`, and nothing else."""
+    mark = home / "locks" / NAME
+    found = [path for path in home.iterdir() if path != mark.parent]
+    if found and not mark.exists():
+        raise FileExistsError(f"{home} holds {found[0].name}, which is not of an earlier demo; choose another --home")
+    mark.touch()
+    for path in found:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _live(settings: Settings, product: ModelProduct, client: Client, story: Story) -> list[Watched]:
@@ -78,7 +92,7 @@ def _live(settings: Settings, product: ModelProduct, client: Client, story: Stor
     rows = world(LIVE_START, (LIVE_DAYS + 6) // 7, ROWS_PER_DAY, changes=(CONCEPT, SALARIES), seed=1)
     loop = foreground(settings)
     story.say(
-        f"live: {LIVE_DAYS} days over HTTP, {2 * ROWS_PER_DAY} applications a day; labels come {LABEL_DELAY_DAYS} days late"
+        f"live: {LIVE_DAYS} days over HTTP, {2 * ROWS_PER_DAY} applications a day; labels {LABEL_DELAY_DAYS} days late"
     )
     seen: list[Watched] = []
     for day in range(LIVE_DAYS + 1):
@@ -94,7 +108,7 @@ def _live(settings: Settings, product: ModelProduct, client: Client, story: Stor
 
 
 def _report_due(client: Client, today: datetime) -> None:
-    """Report the labels that are due at the beginning of `today`: those of the day that ended `LABEL_DELAY_DAYS` ago."""
+    """Report the labels that are due when `today` begins: those of the day that ended `LABEL_DELAY_DAYS` ago."""
     first = today - (LABEL_DELAY_DAYS + 1) * DAY
     due: list[Answer] = [answer for answer in client.answers if first <= answer.at < first + DAY]
     if due:

@@ -115,7 +115,8 @@ def _swapped(client: Client, seen: Sequence[Watched], story: Story, concept: Cha
     story.step(
         "swapped under load",
         before > 0,
-        f"on {first.at:%Y-%m-%d}: {before} answers of version {versions[0]}, then {len(day) - before} of version {versions[-1]}",
+        f"on {first.at:%Y-%m-%d}: {before} answers of version {versions[0]}, "
+        f"then {len(day) - before} of version {versions[-1]}",
     )
     trained = next((day for day in seen if any(p.startswith(f"{concept.region}|") for p in day.retrained)), None)
     took = first.came - trained.began if trained else float("nan")
@@ -143,7 +144,8 @@ def _quality(settings: Settings, product: ModelProduct, story: Story, concept: C
     story.step(
         "quality recovered",
         bool(after) and means[2] > means[1],
-        f"{metric} in the {concept.region}: {means[0]:.3f} before, {means[1]:.3f} after the world changed, {means[2]:.3f} with the new version",
+        f"{metric} in the {concept.region}: {means[0]:.3f} before, {means[1]:.3f} after the world changed, "
+        f"{means[2]:.3f} with the new version",
     )
 
 

@@ -2,10 +2,12 @@
 
 from datetime import UTC, datetime
 
-from mlops_assets.catalogue import read_catalogue
+import msgspec
+
+from mlops_assets.catalogue import check_product, read_catalogue
 from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.clock import product_now
-from mlops_assets.evidence.records import Struct
+from mlops_assets.evidence.records import BrokenEvidence, Struct
 from mlops_assets.evidence.step import parse
 from mlops_assets.intake.sources import check_source
 from mlops_assets.monitoring.stored import Stored, stored_decisions
@@ -31,9 +33,9 @@ class ProductStatus(Struct, frozen=True, kw_only=True):
     product: str
     error: str | None = None
     now: str | None = None
-    workers: list[str] = []
+    workers: list[str] = msgspec.field(default_factory=list[str])
     paused: str | None = None
-    segments: list[SegmentStatus] = []
+    segments: list[SegmentStatus] = msgspec.field(default_factory=list[SegmentStatus])
 
 
 def validate(settings: Settings) -> list[str]:
@@ -42,9 +44,10 @@ def validate(settings: Settings) -> list[str]:
     problems = [str(error) for error in catalogue.errors.values()]
     for product in catalogue.products.values():
         try:
+            check_product(product, settings)
             check_source(product, settings.root)
-        except (ValueError, LookupError) as problem:
-            problems.append(f"{settings.defs / product.name}: {problem}")
+        except (ValueError, BrokenEvidence) as problem:
+            problems.append(str(catalogue.wrong(product.name, problem)))
     return problems
 
 
@@ -87,7 +90,8 @@ def decisions(settings: Settings, name: str, *, since: str | None) -> list[Store
 def decision_lines(rows: list[Stored]) -> list[str]:
     """Return decisions for people: when, for what, the answer and its reasons."""
     lines = [
-        f"{row.at[:19]} {row.segment:10} {f'retrain on {row.target}' if row.retrain else 'no':22} {'; '.join(row.reasons)}"
+        f"{row.at[:19]} {row.segment:10} {f'retrain on {row.target}' if row.retrain else 'no':22} "
+        f"{'; '.join(row.reasons)}"
         for row in rows
     ]
     return lines or ["no decision yet: no window of live traffic was judged"]

@@ -18,7 +18,7 @@ Value = str | int | float | bool | None
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """One answer: its id, when it was asked for (by the replayed clock), who answered, and when it came (monotonic s)."""
+    """One answer: its id, when it was asked for (replayed clock), who answered, and when it came (monotonic s)."""
 
     id: str
     at: datetime
@@ -73,7 +73,7 @@ class Client:
 
 @contextmanager
 def replayed(client: Client, rows: pl.DataFrame, *, time_column: str, segment: str, label: str) -> Generator[None]:
-    """Send `rows` in the background while the block runs: half at once, the rest spread over the block, then what is left."""
+    """Send `rows` in the background while the block runs: half at once, the rest over the block, then what is left."""
     over = threading.Event()
     sender = threading.Thread(target=_send, args=(client, rows, over, time_column, segment, label))
     sender.start()

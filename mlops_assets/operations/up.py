@@ -1,24 +1,31 @@
 """Dagster's UI and daemon and every product's endpoint, as child processes, until Ctrl-C."""
 
-import os
 import signal
-import subprocess
+import socket
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
 
 from mlops_assets.catalogue import read_catalogue
 from mlops_assets.loop import dagster_home
+from mlops_assets.operations.children import Children, children
+from mlops_assets.operations.lost import report_lost
 from mlops_assets.settings import PACKAGE, Settings, environment
 
-STOP_WITHIN_S = 20
+if TYPE_CHECKING:
+    import subprocess
+
 RESTART_AFTER_S = 2.0
+HOST = "127.0.0.1"
 
 
 @dataclass
-class Child:
-    """A process to keep alive, and when it was last started."""
+class Service:
+    """A process to keep running, and when it was last started."""
 
     name: str
     command: list[str]
@@ -28,68 +35,64 @@ class Child:
 
 
 def up(settings: Settings, *, port: int, endpoint_port: int, clock: str) -> int:
-    """Run everything until a signal comes, and return 0; 1 if Dagster itself stopped. A stopped endpoint is started again."""
-    dagster_home(settings)
+    """Run everything until a signal comes, and return 0; 1 if Dagster itself stopped. Endpoints are started again.
+
+    A port 0 is any free one. Endpoints take the ports from `endpoint_port` on, in the order of the products' names.
+
+    Raises:
+        Busy: If another process has its children under this home.
+    """
     catalogue = read_catalogue(settings.defs)
     for problem in catalogue.errors.values():
         print(f"error: {problem}", file=sys.stderr)
-    children = [Child(name="dagster", command=_dagster(port), essential=True)]
-    for offset, name in enumerate(sorted(catalogue.products)):
-        serve = ["-m", "mlops_assets.cli", "serve", name, "--port", str(endpoint_port + offset), "--clock", clock]
-        children.append(Child(name=name, command=[sys.executable, *serve], essential=False))
-        print(f"endpoint of {name}: http://127.0.0.1:{endpoint_port + offset}", flush=True)
-    print(f"Dagster UI: http://127.0.0.1:{port} (Ctrl-C stops everything)", flush=True)
-    return _keep(children, {**environment(settings), "MLOPS_ASSETS_UI": f"http://127.0.0.1:{port}"})
+    with children(settings.home) as started:
+        _take_up(settings)
+        ui = port or _free_port()
+        services = [Service(name="dagster", command=_dagster(ui), essential=True)]
+        for offset, name in enumerate(sorted(catalogue.products)):
+            at = str(endpoint_port + offset if endpoint_port else 0)
+            serve = [sys.executable, "-m", "mlops_assets.cli", "serve", name, "--port", at, "--clock", clock]
+            services.append(Service(name=name, command=serve, essential=False))
+        url = f"http://{HOST}:{ui}"
+        print(f"Dagster UI: {url} in a few seconds; Ctrl-C stops everything", flush=True)
+        return _keep(services, started, {**environment(settings), "MLOPS_ASSETS_UI": url})
+
+
+def _take_up(settings: Settings) -> None:
+    """Report what a killed predecessor left under way as failed; the daemon then retries it."""
+    home = dagster_home(settings)
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        if lost := report_lost(instance, home):
+            print(f"{len(lost)} run{'s' if len(lost) > 1 else ''} of a killed process taken up again", flush=True)
+
+
+def _free_port() -> int:
+    with socket.create_server((HOST, 0)) as server:
+        return int(server.getsockname()[1])
 
 
 def _dagster(port: int) -> list[str]:
     workspace = PACKAGE.parent / "workspace.yaml"
     where = ["-w", str(workspace)] if workspace.exists() else ["-m", "mlops_assets.definitions"]
     dagster = Path(sys.executable).with_name("dagster")
-    return [str(dagster), "dev", *where, "-h", "127.0.0.1", "-p", str(port), "--log-level", "warning"]
+    return [str(dagster), "dev", *where, "-h", HOST, "-p", str(port), "--log-level", "warning"]
 
 
-def _keep(children: list[Child], env: dict[str, str]) -> int:
+def _keep(services: list[Service], started: Children, env: dict[str, str]) -> int:
+    """Keep `services` running. Signals are caught before they start, or they would inherit an ignored Ctrl-C."""
     stopping: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda got, _: stopping.append(got))
-    try:
-        while not stopping:
-            for child in children:
-                if child.process is not None and child.process.poll() is not None and child.essential:
-                    print(f"{child.name} stopped with exit code {child.process.returncode}", file=sys.stderr)
-                    return 1
-                _start(child, env)
-            time.sleep(0.2)
-        return 0
-    finally:
-        _stop(children)
-
-
-def _start(child: Child, env: dict[str, str]) -> None:
-    """Start a child that does not run, but not more often than every few seconds."""
-    if child.process is not None and child.process.poll() is None:
-        return
-    if child.process is not None and time.monotonic() - child.started < RESTART_AFTER_S:
-        return
-    if child.process is not None:
-        print(f"endpoint of {child.name} stopped with {child.process.returncode}; started again", file=sys.stderr)
-    child.started = time.monotonic()
-    child.process = subprocess.Popen(child.command, env=env, start_new_session=True, preexec_fn=_hears_signals)
-
-
-def _hears_signals() -> None:
-    """Undo the ignored SIGINT that a background shell hands down; `dagster dev` copies it to SIGTERM."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _stop(children: list[Child]) -> None:
-    running = [child.process for child in children if child.process is not None and child.process.poll() is None]
-    for process in running:
-        process.terminate()
-    deadline = time.monotonic() + STOP_WITHIN_S
-    for process in running:
-        try:
-            process.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+    while not stopping:
+        for service in services:
+            stopped = service.process is not None and service.process.poll() is not None
+            if stopped and service.essential:
+                print("Dagster stopped; start again to continue", file=sys.stderr)
+                return 1
+            if service.process is None or (stopped and time.monotonic() - service.started > RESTART_AFTER_S):
+                if stopped:
+                    print(f"the endpoint of {service.name} stopped; started again", file=sys.stderr, flush=True)
+                service.started = time.monotonic()
+                service.process = started.start(service.command, env)
+        time.sleep(0.2)
+    return 0

@@ -13,7 +13,7 @@ from mlops_assets.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class Watched:
-    """One closed window: its drift verdict by segment, the windows whose labels spoke of a concept drift, the trainings.
+    """One closed window: drift verdict by segment, the windows whose labels spoke of a concept drift, the trainings.
 
     `began` is when its sealing began, `retrained` the partitions trained, both as they were then.
     """

@@ -47,7 +47,7 @@ class ChampionStep(Step):
         return Prepared(recipe=recipe, inputs=inputs, build=lambda: self._decide(partition, candidate, champion))
 
     def _decide(self, partition: str, candidate: Held, champion: Held | None) -> Built:
-        """Judge the candidate and, if it wins, move the champion; the ledger refuses if somebody else moved it meanwhile."""
+        """Judge the candidate; if it wins, move the champion. The ledger refuses if somebody moved it meanwhile."""
         registered = next(
             (act for act in self.archive.ledger.acts(self.product.name, "register") if act.record == candidate.id), None
         )

@@ -1,4 +1,4 @@
-"""The endpoint in the graph: `<product>/champion` -> `<product>/endpoint`, and `<product>/traffic` -> `<product>/predictions`."""
+"""The endpoint in the graph: `champion` -> `endpoint` and `traffic` -> `predictions`, each `<product>/...`."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,7 @@ def endpoint_asset(product: ModelProduct) -> dg.AssetsDefinition:
         ),
         deps=[dep(product, Stage.CHAMPION)],
         checks={
-            "answers_as_offline": "No worker refused the models: each compared them with the offline ones on a probe set.",
+            "answers_as_offline": "No worker refused the models: each compared them with offline ones on a probe set.",
             "is_served": "Every live worker answers with this deployment (without one, it waits for the next worker).",
         },
         partitions=None,
@@ -42,7 +42,7 @@ def endpoint_asset(product: ModelProduct) -> dg.AssetsDefinition:
 
 
 def predictions_asset(product: ModelProduct) -> dg.AssetsDefinition:
-    """Return the asset with the sealed windows of the inference log, by inference id, and the outcomes that came for them."""
+    """Return the asset with the inference log's sealed windows, by inference id, and the outcomes they got."""
     return step_asset(
         PredictionsStep,
         product,

@@ -136,8 +136,8 @@ class PredictionsStep(Step):
         previous = self.archive.table(before, "predictions") if before else None
         sealed = seal(self.settings.serving(self.product.name), window, segment, previous)
         mine = reported.join(sealed.table, on="inference_id", how="semi")
-        missing = sum(writer.missing for writer in sealed.writers)
-        known = before.record.facts.get("missing", 0) if before else 0
+        known = int(str(before.record.facts["missing"])) if before else 0
+        missing = sum(writer.missing for writer in sealed.writers) if sealed.writers else known
         complete = Check(
             name="is_complete",
             passed=missing == 0,
@@ -151,7 +151,7 @@ class PredictionsStep(Step):
             facts={
                 "rows": sealed.table.height,
                 "outcomes": mine.height,
-                "missing": missing if sealed.writers else known,
+                "missing": missing,
                 "log_files": list(sealed.digests),
                 "predecessor": before.id if before else None,
             },

@@ -15,7 +15,7 @@ from mlops_assets.training.tracking import MlflowTracker, origin_tags
 from mlops_assets.wiring import Events, Look, Platform, Told, check_specs, dep, events, partition_of, segments_by_window
 
 CHECKS = {
-    "reaches_floor": "The gate's metric reaches its floor on held-out rows (warns: a weak model is kept to be looked at).",
+    "reaches_floor": "The gate's metric reaches its floor on held-out rows (warns: a weak model is kept for a look).",
     "trained_on_named_rows": "The rows read are exactly those that the record names.",
 }
 

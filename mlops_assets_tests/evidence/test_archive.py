@@ -22,6 +22,11 @@ def make(archive: Archive, *, passed: bool = True, **params: int) -> Held:
     return archive.make(recipe(**params), [], lambda: Built(outputs={"rows": frame}, checks=(check,)))
 
 
+def read_anew(home: Path, record: str) -> pl.DataFrame:
+    archive = Archive(home)
+    return archive.table(archive.held(record), "rows")
+
+
 def test_the_same_recipe_is_made_once(tmp_path: Path):
     archive = Archive(tmp_path)
 
@@ -67,8 +72,7 @@ def test_every_stored_file_is_compared_before_it_is_read(tmp_path: Path):
         whole = path.read_bytes()
         path.write_bytes(whole[:7] + bytes([whole[7] ^ 1]) + whole[8:])
         with pytest.raises(BrokenEvidence) as broken:
-            archive = Archive(tmp_path)
-            archive.table(archive.held(held.id), "rows")
+            read_anew(tmp_path, held.id)
         assert path.name.split(".")[0][:12] in str(broken.value) or path.suffix == ".envelope"
         path.write_bytes(whole)
     assert len(files) == 4

@@ -1,0 +1,105 @@
+"""Commands run as a user runs them, each in a session of its own, so that a test can kill it and all it started."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from mlops_assets.serving.workers import live_workers
+from mlops_assets.settings import Settings, environment
+
+Found = TypeVar("Found")
+PAUSE_S = 0.05
+
+
+def until(condition: Callable[[], Found | None], *, within_s: float = 60.0, what: str = "") -> Found:
+    """Return what `condition` finds, as soon as it is true; fail after `within_s`."""
+    deadline = time.monotonic() + within_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"waited {within_s:.0f} s in vain for {what or condition}"
+        time.sleep(PAUSE_S)
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """A command that runs; what it says is in the file `said`."""
+
+    process: subprocess.Popen[bytes]
+    said: Path
+
+    @property
+    def text(self) -> str:
+        return self.said.read_text()
+
+    @property
+    def ui(self) -> str:
+        """The URL of the UI that `up` named."""
+        line = until(lambda: next((x for x in self.text.splitlines() if x.startswith("Dagster UI: ")), None))
+        return line.split()[2]
+
+    def stop(self, *, within_s: float = 60.0) -> int:
+        """Ask it to end, and return its exit code."""
+        self.process.terminate()
+        return self.process.wait(within_s)
+
+    def kill(self) -> None:
+        """Kill its process group at once."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@contextmanager
+def started(settings: Settings, *arguments: str) -> Iterator[Started]:
+    """Run `mlops-assets` with `arguments`; what still runs of it at the end is stopped."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    said = settings.home.with_name(f"said-{time.monotonic_ns()}.txt")
+    command = [sys.executable, "-W", "ignore", "-m", "mlops_assets.cli", *arguments]
+    env = {**environment(settings), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    with said.open("wb") as out:
+        process = subprocess.Popen(command, env=env, stdout=out, stderr=out, start_new_session=True)
+    run = Started(process=process, said=said)
+    try:
+        yield run
+    finally:
+        if process.poll() is None:
+            run.stop()
+
+
+def endpoint(settings: Settings, product: str) -> str | None:
+    """Return the URL of the product's endpoint that started last and is alive."""
+    workers = live_workers(settings.serving(product), datetime.now(UTC))
+    return workers[-1].url if workers else None
+
+
+def asked(ui: str, query: str) -> dict[str, object] | None:
+    """Return what the UI answers to a GraphQL query, or None if it does not answer."""
+    body = json.dumps({"query": query}).encode()
+    request = urllib.request.Request(f"{ui}/graphql", body, {"content-type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)["data"]
+    except (urllib.error.URLError, OSError):
+        return None
+
+
+def processes(home: Path) -> list[str]:
+    """Return the command lines of running processes that work under `home`, by their environment."""
+    found: list[str] = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"MLOPS_ASSETS_HOME={home}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:  # it ended while it was looked at
+            continue
+    return found
