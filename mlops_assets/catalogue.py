@@ -6,20 +6,26 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import NamedTuple, cast
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from mlops_assets import product as declaration
 from mlops_assets.intake.functions import BROKEN_CODE
 from mlops_assets.product import ModelProduct
 from mlops_assets.settings import Settings
 
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
-
 TYPE = "mlops_assets.ModelProduct"
 _Loc = tuple[int | str, ...]
+
+
+class _Problem(NamedTuple):
+    """One of the problems that pydantic found."""
+
+    loc: _Loc
+    message: str
+    kind: str
 
 
 class DeclarationError(ValueError):
@@ -123,7 +129,7 @@ def read_declaration(file: Path) -> ModelProduct | None:
     try:
         return ModelProduct.model_validate(fields["attributes"])
     except ValidationError as error:
-        raise DeclarationError("\n".join(_explained(file, node, each) for each in error.errors())) from error
+        raise DeclarationError("\n".join(_explained(file, node, each) for each in _problems(error))) from error
 
 
 def _file(folder: Path) -> Path:
@@ -144,19 +150,28 @@ def _located(file: Path, problem: str) -> str:
     return f"{file}:{line}: {'attributes.' if named else ''}{problem}"
 
 
-def _explained(file: Path, node: yaml.Node | None, problem: "ErrorDetails") -> str:
-    if not problem["loc"]:
+def _problems(error: ValidationError) -> list[_Problem]:
+    return [_Problem(each["loc"], each["msg"], each["type"]) for each in error.errors()]
+
+
+def _explained(file: Path, node: yaml.Node | None, problem: _Problem) -> str:
+    if not problem.loc:
         return _located(file, _said(problem))
-    field = ".".join(["attributes", *map(str, problem["loc"])])
-    return f"{file}:{_line(node, ('attributes', *problem['loc']))}: {field}: {_said(problem)}"
+    line = _line(node, ("attributes", *problem.loc))
+    return f"{file}:{line}: attributes.{_field(problem)}: {_said(problem)}"
 
 
-def _said(problem: "ErrorDetails") -> str:
-    """Return what pydantic found, and for a misspelt field those that are known."""
-    loc = problem["loc"]
-    if problem["type"] != "extra_forbidden":
-        return problem["msg"].removeprefix("Value error, ")
-    known = sorted(_fields(ModelProduct, loc[:-1]))
+def _field(problem: _Problem) -> str:
+    """Return the dotted name of a field, without the types that pydantic tried for it."""
+    return ".".join(str(step) for step in problem.loc if "[" not in str(step))
+
+
+def _said(problem: _Problem, part: type[BaseModel] = ModelProduct) -> str:
+    """Return what pydantic found, and for a misspelt field of `part` those that are known."""
+    loc = problem.loc
+    if problem.kind != "extra_forbidden":
+        return problem.message.removeprefix("Value error, ")
+    known = sorted(_fields(part, loc[:-1]))
     near = get_close_matches(str(loc[-1]), known, n=1)
     return f"no such field{f'; did you mean {near[0]!r}?' if near else ''}; known: {', '.join(known)}"
 
@@ -182,9 +197,8 @@ def _line(node: yaml.Node | None, loc: _Loc) -> int:
             found = next(((k, v) for k, v in node.value if k.value == str(step)), None)
         elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
             found = (node.value[step], node.value[step])
-        if found is None:
-            break
-        line, node = found[0].start_mark.line + 1, found[1]
+        if found is not None:  # a step that the file lacks: a missing field, or the type that pydantic tried
+            line, node = found[0].start_mark.line + 1, found[1]
     return line
 
 
@@ -196,8 +210,9 @@ def _from_python(file: Path) -> ModelProduct | None:
     try:
         spec.loader.exec_module(module)
     except ValidationError as error:
-        said = (f"{'.'.join(map(str, each['loc']))}: {_said(each)}".removeprefix(": ") for each in error.errors())
-        raise DeclarationError("\n".join(f"{file}:{_raised(file, error)}: {each}" for each in said)) from error
+        where, part = f"{file}:{_raised(file, error)}", getattr(declaration, error.title, ModelProduct)
+        said = (f"{_field(each)}: {_said(each, part)}".removeprefix(": ") for each in _problems(error))
+        raise DeclarationError("\n".join(f"{where}: {each}" for each in said)) from error
     except BROKEN_CODE as error:
         raise DeclarationError(f"{file}:{_raised(file, error)}: {type(error).__name__}: {error}") from error
     product = getattr(module, "product", None)

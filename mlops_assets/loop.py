@@ -51,7 +51,7 @@ class Loop:
                 run_id=run_id,
                 tags={**(tags or {}), **NO_RETRY},
                 run_config=quiet("CRITICAL"),
-            raise_on_error=False,
+                raise_on_error=False,
             )
         problems = tuple(_problem(event) for event in result.all_events if event.is_step_failure)
         ran = Ran(job=job, partition=partition, success=result.success, tags=dict(tags or {}), problems=problems)

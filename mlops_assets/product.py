@@ -3,14 +3,14 @@
 import re
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Literal, Self
-from zoneinfo import ZoneInfo
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from mlops_assets.windows import ALL, Every, Grid
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+LENGTHS: tuple[Every, ...] = get_args(Every)
 TRAINERS = ("lightgbm", "torch")
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)  # monitoring windows of a product whose data has no time begin here
 METRICS = {
@@ -190,6 +190,12 @@ class ModelProduct(Part):
     def _whole(self) -> Self:
         if (self.windows is None) != (self.source.time is None):
             raise ValueError("`windows` and `source.time` go together: rows are cut into windows by a time column")
+        if self.windows is not None and LENGTHS.index(self.monitor.every) > LENGTHS.index(self.windows.every):
+            raise ValueError(
+                f"monitor.every: a {self.monitor.every} is longer than the windows, one {self.windows.every}"
+            )
+        if self.windows is not None and self.monitor.every == "hour" and self.windows.timezone != "UTC":
+            raise ValueError(f"monitor.every: an hour needs `windows.timezone` UTC, found {self.windows.timezone!r}")
         if (self.segments != (ALL,)) != (self.source.segment is not None):
             raise ValueError("`segments` and `source.segment` go together: list the values that the column may hold")
         if len(set(self.segments)) != len(self.segments):
@@ -224,12 +230,8 @@ class ModelProduct(Part):
     @property
     def grid(self) -> Grid:
         """The monitoring windows: from the start of the windows, without an end, since traffic goes on."""
-        every, windows = self.monitor.every, self.windows
-        zone = "UTC" if every == "hour" or windows is None else windows.timezone
-        first = windows.bounds(windows.key(windows.start))[0] if windows else EPOCH
-        start = first.astimezone(ZoneInfo(zone)).replace(tzinfo=None, minute=0)
-        start = start if every == "hour" else start.replace(hour=0)
-        return Grid(every=every, start=start.replace(day=1) if every == "month" else start, timezone=zone)
+        start, zone = (self.windows.start, self.windows.timezone) if self.windows else (EPOCH, "UTC")
+        return Grid(every=self.monitor.every, start=start, timezone=zone)
 
     def key(self, stage: Stage | str) -> tuple[str, str]:
         """Return the asset key of a stage: `<product>/<stage>`."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -62,7 +62,7 @@ def segments_by_window(product: ModelProduct, *, monitored: bool = False) -> dg.
 
 def time_windows(grid: Grid) -> dg.TimeWindowPartitionsDefinition:
     """Return the partitions of `grid`; its keys and Dagster's are the same strings."""
-    weekday = (grid.start.weekday() + 1) % 7
+    weekday = datetime.strptime(grid.key(grid.start), FORMATS[grid.every]).isoweekday() % 7
     cron = {"hour": "0 * * * *", "day": "0 0 * * *", "week": f"0 0 * * {weekday}", "month": "0 0 1 * *"}[grid.every]
     return dg.TimeWindowPartitionsDefinition(
         cron_schedule=cron, start=grid.start, end=grid.end, fmt=FORMATS[grid.every], timezone=grid.timezone
@@ -129,22 +129,25 @@ def events(context: dg.AssetExecutionContext, step: Step, then: Then | None = No
         dg.Failure: If an input is missing, failed or unreadable; it names the input. Nothing was made.
     """
     try:
-        held = step.make(partition_of(context), run_id=context.run_id)
+        held = step.make(partition_of(context), run_id=context.run.run_id)
     except NotReady as problem:
         if problem.check:
             yield dg.AssetCheckResult(check_name=problem.check, passed=False, metadata={"problem": str(problem)})
         raise dg.Failure(str(problem), allow_retries=False) from problem
     context.log.info("%s: %s", held.record.place, "skipped, this recipe is already made" if held.skipped else "made")
-    yield materialized(held, then(context, step, held) if then else Told())
+    told = then(context, step, held) if then else Told()
+    yield materialized(held, told)
+    yield from _results(context.asset_key, [*held.record.checks, *told.checks])
 
 
 def partition_of(context: dg.AssetExecutionContext) -> str:
     """Return the run's partition key; an unpartitioned asset has the one partition `all`."""
-    return str(context.partition_key) if context.has_partition_key else ALL
+    partitioned = context.assets_def.partitions_def is not None  # the run may have a key that is not this asset's
+    return str(context.partition_key) if partitioned else ALL
 
 
 def materialized(held: Held, told: Told) -> Materialized:
-    """Return what the graph is told: the content root as data version, the record, its facts and its checks."""
+    """Return what the graph is told: the content root as data version, the record and its facts."""
     rows = held.record.outputs[0].rows
     metadata = {"record": dg.MetadataValue.text(held.id), "skipped": dg.MetadataValue.bool(held.skipped)}
     counted = {"dagster/row_count": dg.MetadataValue.int(rows)} if rows is not None else {}
@@ -152,14 +155,15 @@ def materialized(held: Held, told: Told) -> Materialized:
         metadata={**metadata, **counted, **_shown_facts(held.record.facts), **told.metadata},
         data_version=dg.DataVersion(held.record.root),
         tags={"mlops_assets/record": held.id[:32]},  # Dagster allows 63 characters; the metadata has all 64
-        check_results=list(_results([*held.record.checks, *told.checks])),
     )
 
 
-def _results(checks: Iterable[Check]) -> Iterable[dg.AssetCheckResult]:
+def _results(key: dg.AssetKey, checks: Iterable[Check]) -> Iterator[dg.AssetCheckResult]:
+    """Yield checks on their own and with their key: inside a MaterializeResult each costs Dagster two more queries."""
     for check in checks:
         warns = check.severity == "warn" or not check.blocking
         yield dg.AssetCheckResult(
+            asset_key=key,
             check_name=check.name,
             passed=check.passed,
             severity=dg.AssetCheckSeverity.WARN if warns else dg.AssetCheckSeverity.ERROR,

@@ -12,9 +12,9 @@ PRODUCT, TESTS = "mlops_assets", "mlops_assets_tests"
 # From the ground up: a module imports only what stands before it, or its own package.
 LAYERS = (
     *("windows", "product", "settings", "evidence", "wiring", "intake"),
-    *("annotations", "dataset", "features", "training", "registry", "serving", "monitoring", "lineage"),
-    *("catalogue", "graph", "components", "definitions", "loop"),
-    *("scaffold", "samples", "testing", "defs", "operations", "cli"),
+    *("annotations", "dataset", "features", "training", "registry", "serving", "monitoring", "catalogue", "lineage"),
+    *("graph", "components", "definitions", "loop"),
+    *("scaffold", "samples", "testing", "defs", "operations", "commands", "cli"),
 )
 STAGES = LAYERS[LAYERS.index("intake") : LAYERS.index("lineage") + 1]
 WIRING = ("definitions.py", "graph.py", "loop.py", "wiring.py", "components/", "defs/", "operations/")

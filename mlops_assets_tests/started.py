@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,10 +76,19 @@ def started(settings: Settings, *arguments: str) -> Iterator[Started]:
             run.stop()
 
 
+def ran(settings: Settings, *arguments: str, within_s: float = 120.0) -> str:
+    """Return what `mlops-assets` said when it had done what `arguments` ask for."""
+    with started(settings, *arguments) as run:
+        code = run.process.wait(within_s)
+    assert code == 0, run.text
+    return run.text
+
+
 def endpoint(settings: Settings, product: str) -> str | None:
-    """Return the URL of the product's endpoint that started last and is alive."""
+    """Return the URL of the product's endpoint, if there is one; a killed one looks alive for some seconds."""
+    running = processes(settings.home)
     workers = live_workers(settings.serving(product), datetime.now(UTC))
-    return workers[-1].url if workers else None
+    return next((worker.url for worker in workers if worker.pid in running), None)
 
 
 def asked(ui: str, query: str) -> dict[str, object] | None:
@@ -93,13 +102,27 @@ def asked(ui: str, query: str) -> dict[str, object] | None:
         return None
 
 
-def processes(home: Path) -> list[str]:
-    """Return the command lines of running processes that work under `home`, by their environment."""
-    found: list[str] = []
+def processes(home: Path) -> dict[int, str]:
+    """Return the command lines of running processes that work under `home`, as their environment says, by their id."""
+    found: dict[int, str] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if f"MLOPS_ASSETS_HOME={home}".encode() in (folder / "environ").read_bytes().split(b"\0"):
-                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+                found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except OSError:  # it ended while it was looked at
             continue
     return found
+
+
+def running(process: int) -> bool:
+    """Return whether a process runs; one that has ended and was not collected does not."""
+    found = subprocess.run(["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True)
+    return bool(found.stdout) and not found.stdout.startswith("Z")
+
+
+def kill_all(home: Path) -> None:
+    """Kill every process that works under `home`, as a power cut would."""
+    while found := processes(home):
+        for process in found:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)

@@ -48,6 +48,18 @@ def test_what_is_left_out_has_a_default():
             {"source": TIMED, "windows": DAYS, "segments": ["a"], "fallback": "b"},
             "no segment 'b' to fall back to; known: a",
         ),
+        (
+            {"source": {"path": "a.csv", "time": "at"}, "windows": {**DAYS, "every": "hour"}},
+            "monitor.every: a day is longer than the windows, one hour",
+        ),
+        (
+            {
+                "source": {"path": "a.csv", "time": "at"},
+                "windows": {**DAYS, "timezone": "Europe/Berlin"},
+                "monitor": {"every": "hour"},
+            },
+            "monitor.every: an hour needs `windows.timezone` UTC, found 'Europe/Berlin'",
+        ),
         ({"label": {"column": "y", "kind": "binry"}}, "Input should be 'binary', 'multiclass' or 'regression'"),
         ({"source": {"path": "a.csv", "key": "y"}}, "'y' is the label and has another role in `source`"),
         ({"features": []}, "`features` is empty; right is a list of columns, or one function 'package.module.function"),
@@ -119,13 +131,8 @@ def test_an_owner_is_a_team_or_an_address(owner: str):
     [
         (None, "day", datetime(2026, 1, 1, tzinfo=UTC)),
         ({"every": "week", "start": "2026-01-05"}, "day", datetime(2026, 1, 5, tzinfo=UTC)),
-        ({"every": "week", "start": "2026-01-05"}, "month", datetime(2026, 1, 1, tzinfo=UTC)),
-        ({"every": "hour", "start": "2026-01-05T07:00"}, "day", datetime(2026, 1, 5, tzinfo=UTC)),
-        (
-            {"every": "day", "start": "2026-01-05", "timezone": "Asia/Kathmandu"},
-            "hour",
-            datetime(2026, 1, 4, 18, tzinfo=UTC),
-        ),
+        ({"every": "month", "start": "2026-02-01"}, "week", datetime(2026, 2, 1, tzinfo=UTC)),
+        ({"every": "hour", "start": "2026-01-05T07:00"}, "hour", datetime(2026, 1, 5, 7, tzinfo=UTC)),
         (
             {"every": "day", "start": "2026-01-04T23:00Z", "timezone": "Europe/Berlin"},
             "day",

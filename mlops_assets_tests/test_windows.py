@@ -38,6 +38,14 @@ def test_keys_and_bounds_are_dagsters(every: Every, timezone: str, end: timedelt
         assert [at.timestamp() for at in grid.bounds(key)] == [window.start.timestamp(), window.end.timestamp()]
 
 
+def test_a_start_in_another_zone_is_the_same_moment():
+    grid = Grid(every="week", start=datetime(2026, 1, 4, 23, tzinfo=UTC), timezone="Europe/Berlin")
+    until = datetime(2026, 2, 1, tzinfo=UTC)
+
+    assert grid.keys_until(until) == list(time_windows(grid).get_partition_keys(current_time=until))
+    assert grid.keys_until(until)[0] == "2026-01-05"
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from(SHAPES),

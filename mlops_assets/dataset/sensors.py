@@ -10,7 +10,7 @@ from mlops_assets.product import ModelProduct
 from mlops_assets.settings import load_settings
 from mlops_assets.wiring import UnresolvedAssetJobDefinition
 
-EVERY_S = 2
+EVERY_S = 2  # less than the 5 s in which the daemon looks at its sensors: each time that it does
 
 
 def data_sensor(product: ModelProduct, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:

@@ -134,7 +134,10 @@ class Archive:
         pointer = self._path("records", record_id).with_suffix(".envelope")
         if not pointer.exists():
             raise BrokenEvidence(str(pointer), "missing; it names the record's envelope")
-        envelope = msgspec.json.decode(self._verified("envelopes", pointer.read_text()), type=Envelope)
+        named = pointer.read_bytes().decode(errors="replace")
+        if not (path := self._path("envelopes", named)).exists():
+            raise BrokenEvidence(str(pointer), f"changed, or missing is what it names, {path}")
+        envelope = msgspec.json.decode(self._verified("envelopes", named), type=Envelope)
         if envelope.record != record_id:
             raise BrokenEvidence(str(pointer), f"changed; it names the envelope of record {envelope.record[:12]}…")
         return Held(id=record_id, record=record, envelope=envelope)

@@ -1,13 +1,14 @@
 """Predictions by inference id: sealed ones from evidence, the newest from the endpoint's log."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 
 from mlops_assets.catalogue import read_catalogue
 from mlops_assets.evidence.archive import Archive, Held
-from mlops_assets.evidence.records import Json
+from mlops_assets.evidence.records import BrokenEvidence, Json
 from mlops_assets.evidence.step import parse as parse_partition
 from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.serving.frames import mapped, read_frames
@@ -74,7 +75,9 @@ def lookup(settings: Settings, archive: Archive, inference_id: str) -> Found | N
 
     Raises:
         ValueError: If `inference_id` is none.
+        BrokenEvidence: If it is not found, and a log that may have held it is damaged.
     """
+    damaged: list[BrokenEvidence] = []
     at = time_of(parse(inference_id).request)
     for product in read_catalogue(settings.defs).products.values():
         if at < product.grid.bounds(product.grid.key(product.grid.start))[0]:
@@ -90,7 +93,17 @@ def lookup(settings: Settings, archive: Archive, inference_id: str) -> Found | N
         unsealed = find(settings.serving(product.name), product.grid, inference_id)
         if unsealed is not None:
             return Found(product=product, row=unsealed.row(0, named=True), sealed=None)
+        damaged += _damaged(settings.serving(product.name) / "log" / window)
+    if damaged:
+        raise damaged[0]
     return None
+
+
+def _damaged(folder: Path) -> Iterator[BrokenEvidence]:
+    """Yield what is wrong with the logs of a window: bytes that were a frame once and no longer are."""
+    for path in sorted(folder.glob("*.log")):
+        if skipped := read_frames(mapped(path)).skipped:
+            yield BrokenEvidence(str(path), f"damaged; {skipped} of its bytes are no frame, and the prediction may be there")
 
 
 def _newest_first(heads: Mapping[str, str], last: int, archive: Archive) -> list[tuple[str, str]]:

@@ -11,13 +11,8 @@ from mlops_assets.product import ModelProduct
 from mlops_assets.settings import load_settings
 from mlops_assets.wiring import UnresolvedAssetJobDefinition
 
-EVERY_S = 2
-UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-]
+EVERY_S = 2  # less than the 5 s in which the daemon looks at its sensors: each time that it does
+UNDER_WAY = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 
 
 def seal_sensor(product: ModelProduct, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
@@ -30,11 +25,11 @@ def seal_sensor(product: ModelProduct, job: UnresolvedAssetJobDefinition) -> dg.
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Follows closed windows of live traffic: seal, profile, judge; again when outcomes come in.",
     )
-    def seal() -> dg.SensorResult:
+    def seal(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        busy = _under_way(context.instance, job.name, "dagster/partition")
         found = sealable(product, load_settings(), datetime.now(UTC))
-        return dg.SensorResult(
-            run_requests=[dg.RunRequest(partition_key=p, run_key=f"{p} {version}") for p, version in found]
-        )
+        requests = [dg.RunRequest(partition_key=p, run_key=f"{p} {version}") for p, version in found if p not in busy]
+        return dg.SensorResult(run_requests=requests)
 
     return seal
 
@@ -50,8 +45,7 @@ def retrain_sensor(product: ModelProduct, job: UnresolvedAssetJobDefinition) -> 
         description="Decides whether to retrain; every decision is stored with its reasons (mlops-assets why).",
     )
     def retrain(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        filters = dg.RunsFilter(job_name=job.name, statuses=UNFINISHED)
-        busy = {run.tags.get("dagster/partition/segment", "") for run in context.instance.get_runs(filters)}
+        busy = _under_way(context.instance, job.name, "dagster/partition/segment")
         decided = [
             decide_segment(product, load_settings(), s, datetime.now(UTC), running=s in busy) for s in product.segments
         ]
@@ -61,6 +55,11 @@ def retrain_sensor(product: ModelProduct, job: UnresolvedAssetJobDefinition) -> 
         return dg.SensorResult(run_requests=requests, skip_reason=None if requests else said or "nothing judged yet")
 
     return retrain
+
+
+def _under_way(instance: dg.DagsterInstance, job: str, tag: str) -> set[str]:
+    """Return what a tag says of the job's runs that wait or run; one that was never submitted is asked for again."""
+    return {run.tags.get(tag, "") for run in instance.get_runs(dg.RunsFilter(job_name=job, statuses=UNDER_WAY))}
 
 
 def _request(decision: RetrainDecision) -> dg.RunRequest:

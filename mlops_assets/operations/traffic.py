@@ -64,6 +64,10 @@ class Client:
         """Move the replayed clock on without asking for anything, so that the window before `at` closes."""
         self._post("/v2/clock", {"at": at.isoformat()}, {})
 
+    def close(self) -> None:
+        """Close the connection; the next request opens another."""
+        self._connection.close()
+
     def _post(self, path: str, body: object, headers: Mapping[str, str]) -> tuple[int, Mapping[str, str], bytes]:
         sent = {"content-type": "application/json", **headers}
         self._connection.request("POST", path, json.dumps(body), sent)

@@ -85,7 +85,7 @@ def _registered(context: dg.AssetExecutionContext, step: Step, held: Held) -> Ac
     tracker = MlflowTracker(step.settings.mlflow_uri)
     asset = f"{product}/{Stage.MODEL}"
     origin = origin_tags(
-        record=held.id, run_id=context.run_id, asset=asset, partition=place.partition, ui_url=step.settings.ui_url
+        record=held.id, run_id=context.run.run_id, asset=asset, partition=place.partition, ui_url=step.settings.ui_url
     )
     tags = {**origin, **{key: value for key, value in context.run.tags.items() if key.startswith("mlops_assets/")}}
     tracker.log(run_id, report(step.archive, held, tags))
@@ -101,7 +101,7 @@ def _registered(context: dg.AssetExecutionContext, step: Step, held: Held) -> Ac
         at=stamp(datetime.now(UTC)),
         facts={
             "mlflow_run_id": run_id,
-            "dagster_run_id": context.run_id,
+            "dagster_run_id": context.run.run_id,
             "decision": context.run.tags.get("mlops_assets/decision"),
             "window": window,
         },

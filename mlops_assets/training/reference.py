@@ -80,9 +80,7 @@ def reference(
     rows = frame.sort(at, maintain_order=True) if at else frame[random.permutation(frame.height)]
     size = max(minimum, min(rows.height // rows_per_window, MOST))
     inputs = rows.select(name for name in rows.columns if name not in (at, LOSS, PREDICTION) and name[0] != "_")
-    scores = rows.select(name for name in rows.columns if name == PREDICTION)
-    if held_out is not None and held_out.len():
-        scores = held_out.alias(PREDICTION).to_frame()
+    scores = _scores(rows, held_out)
     places, whole = _places(rows.height, rows_per_window, size, random)
     bins = freeze_bins(inputs, inputs.columns)
     counted = _first_met_here(inputs, bins, rows_per_window if whole == size else 1)
@@ -97,6 +95,13 @@ def reference(
         rows_per_window=rows_per_window,
         loss=_loss_reference(rows[LOSS].to_numpy(), rows_per_window) if LOSS in rows.columns else None,
     )
+
+
+def _scores(rows: pl.DataFrame, held_out: pl.Series | None) -> pl.DataFrame:
+    """Return the scores to count: those of held-out rows, else those in `rows`, else no column."""
+    if held_out is not None and held_out.len():
+        return held_out.alias(PREDICTION).to_frame()
+    return rows.select(name for name in rows.columns if name == PREDICTION)
 
 
 def freeze_bins(frame: pl.DataFrame, columns: Sequence[str]) -> Bins:

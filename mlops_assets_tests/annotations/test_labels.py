@@ -19,7 +19,8 @@ DAY = timedelta(days=1)
 
 def product(kind: str = "binary") -> ModelProduct:
     label = Label.model_validate({"column": "y", "delay": "2d", "kind": kind})
-    return ModelProduct(name="p", source=Source(path="a"), label=label, features=("x",), gate=Gate(floor=0.5))
+    gate = Gate(metric="rmse" if kind == "regression" else "accuracy", floor=0.5)
+    return ModelProduct(name="p", source=Source(path="a"), label=label, features=("x",), gate=gate)
 
 
 def source(*labels: str | None) -> pl.DataFrame:

@@ -17,7 +17,7 @@ def product(label: Label, columns: dict[str, Column] | None = None) -> ModelProd
         source=Source(path="a.csv", key="id"),
         label=label,
         features=("x",),
-        gate=Gate(floor=0.5),
+        gate=Gate(metric="rmse" if label.kind == "regression" else "accuracy", floor=0.5),
         columns=columns or {},
     )
 
