@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Protocol
 
 from mlops_assets import commands
-from mlops_assets.catalogue import DeclarationError
 from mlops_assets.evidence.ledger import Conflict
 from mlops_assets.evidence.records import BrokenEvidence
 from mlops_assets.evidence.step import NotReady
@@ -27,7 +26,7 @@ class Parsers(Protocol):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     settings = load_settings(home=options.home)
     command: Command = options.command
     try:
@@ -35,25 +34,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenEvidence as problem:
         print(f"broken: {problem}", file=sys.stderr)
         return 3
-    except (
-        DeclarationError,
-        NotReady,
-        Conflict,
-        LookupError,
-        ValueError,
-        FileNotFoundError,
-        FileExistsError,
-    ) as problem:
+    except LookupError as problem:
         print(f"error: {problem.args[0] if problem.args else problem}", file=sys.stderr)
-        return 4 if isinstance(problem, LookupError) else 1
+        return 4
     except BrokenPipeError:  # the reader, such as `head`, has gone; nothing else may be printed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except (NotReady, Conflict, ValueError, OSError) as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; what runs one is in `command` of what it parses."""
     parser = argparse.ArgumentParser(prog="mlops-assets", description="A model product's whole production life.")
     parser.add_argument(
         "--home", type=Path, help="where evidence and state live (default: .mlops_assets, or MLOPS_ASSETS_HOME)"

@@ -9,8 +9,6 @@ import pytest
 from mlops_assets.settings import Settings, exports, load_settings
 from mlops_assets_tests.tiny import Tiny, declare
 
-HISTORY_DAYS = 3
-
 
 @pytest.fixture(scope="session", autouse=True)
 def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -41,7 +39,7 @@ def home(tmp_path: Path) -> Path:
 @pytest.fixture
 def tiny_product(tmp_path: Path, home: Path) -> Tiny:
     """`tiny`, declared under a home of its own, with three days of history in its source and nothing made."""
-    return declare(load_settings(home=home), tmp_path, days=HISTORY_DAYS)
+    return declare(load_settings(home=home), tmp_path)
 
 
 @pytest.fixture

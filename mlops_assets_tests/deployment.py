@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 MANY_S = 300
@@ -47,7 +48,7 @@ class Deployment:
         assert done.returncode == code, f"{' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
-    def json(self, *arguments: str, code: int = 0) -> object:
+    def json(self, *arguments: str, code: int = 0) -> Any:
         """What `mlops-assets` with `arguments` and `--json` printed."""
         return json.loads(self.run(*arguments, "--json", code=code).stdout)
 
@@ -75,7 +76,7 @@ class Endpoint:
     product: str
     url: str
 
-    def infer(self, row: object) -> tuple[int, dict[str, str], dict[str, object]]:
+    def infer(self, row: object) -> tuple[int, dict[str, str], dict[str, Any]]:
         """Status, headers and body of the answer to `row`."""
         connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=30)
         connection.request("POST", f"/v2/models/{self.product}/infer", json.dumps(row))

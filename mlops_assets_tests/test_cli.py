@@ -62,7 +62,7 @@ def empty(tmp_path: Path) -> Deployment:
 
 
 def test_status_says_who_serves_how_new_the_data_is_and_what_was_decided(shop: Deployment):
-    [status] = shop.json("status")  # pyright: ignore
+    [status] = shop.json("status")
 
     now = status.pop("now")
     [segment] = status.pop("segments")
@@ -103,15 +103,15 @@ def test_a_champion_answers_and_its_predictions_are_listed(shop: Deployment):
 
     with shop.serving("shop") as endpoint:
         answers = [endpoint.infer(ROW) for _ in range(3)]
-        [newest] = shop.json("predictions", "shop", "--last", "1")  # pyright: ignore
-        [status] = shop.json("status", "shop")  # pyright: ignore
+        [newest] = shop.json("predictions", "shop", "--last", "1")
+        [status] = shop.json("status", "shop")
 
     assert [code for code, _, _ in answers] == [200, 200, 200]
     assert set(newest) == {"inference_id", "at", "segment", "version", "output"}
     assert (newest["inference_id"], newest["version"]) == (answers[-1][1]["mlops-inference-id"], 1)
     assert newest["output"] == answers[-1][2]["output"]
     assert status["workers"] == [endpoint.url]
-    assert len(shop.json("predictions", "shop")) == 3  # pyright: ignore
+    assert len(shop.json("predictions", "shop")) == 3
     assert shop.json("predictions", "shop", "--since", "2100-01-01") == []
 
 
@@ -125,7 +125,7 @@ def test_a_pause_blocks_promotion_and_a_rollback_makes_the_earlier_version_serve
         paused = copy.run("pause", "shop", "--reason", "stocktaking").stdout
         again = copy.run("pause", "shop", "--reason", "stocktaking").stdout
         refused = copy.run("backfill", "shop", code=1).stdout
-        while_paused = (copy.json("status", "shop")[0]["paused"], ledger.champion("shop", "all"))  # pyright: ignore
+        while_paused = (copy.json("status", "shop")[0]["paused"], ledger.champion("shop", "all"))
         resumed = copy.run("resume", "shop", "--reason", "counted").stdout
         copy.run("backfill", "shop")
         promoted = endpoint.infer(ROW)

@@ -94,7 +94,7 @@ def flipped(path: Path) -> Iterator[None]:
 def files(proven: Proven) -> Iterator[tuple[str, Path]]:
     """Yield every file that the proof of a prediction rests on, with its kind."""
     archive = Archive(proven.home)
-    waiting = [proven.deployment.json("trace", proven.prediction)["model"]["record"]]  # pyright: ignore
+    waiting = [proven.deployment.json("trace", proven.prediction)["model"]["record"]]
     waiting += [head for stage in ("endpoint",) for head in archive.heads("flats", stage).values()]
     yield from (("ledger", proven.home / "ledger.jsonl"), ("journal", proven.home / "journal.jsonl"))
     while waiting:
@@ -124,11 +124,11 @@ def test_a_function_of_the_row_answers_in_the_endpoint_as_it_did_in_training(fla
         wrong = endpoint.infer({**row, "rooms": "three"})
     proof = flats.deployment.json("trace", flats.prediction)
 
-    assert sold[2]["output"] > 0.5 > unsold[2]["output"]  # pyright: ignore
+    assert sold[2]["output"] > 0.5 > unsold[2]["output"]
     assert wrong[0] == 422
     assert "field 'rooms'" in str(wrong[2]["error"])
-    assert proof["prediction"]["input"] == row  # pyright: ignore
-    assert proof["prediction"]["output"] == sold[2]["output"]  # pyright: ignore
+    assert proof["prediction"]["input"] == row
+    assert proof["prediction"]["output"] == sold[2]["output"]
 
 
 def test_the_proof_names_everything_the_prediction_rests_on(flats: Proven):
@@ -249,7 +249,7 @@ def test_the_real_electricity_market_from_file_to_proof(tmp_path: Path):
     assert listed.splitlines()[-1] == "32 data and 1 model runs to make; nothing was run"
     assert made.splitlines()[-1] == again.strip() == "electricity: everything is up to date (32 partitions)"
     assert status == 200
-    assert 0 <= body["output"] <= 1  # pyright: ignore
-    assert proof["prediction"]["input"] == HALF_HOUR  # pyright: ignore
-    rows = [each["rows"] for each in proof["labels"]]  # pyright: ignore
-    assert (proof["verified"], rows) == (True, [1_488, 1_440, 288])  # pyright: ignore
+    assert 0 <= body["output"] <= 1
+    assert proof["prediction"]["input"] == HALF_HOUR
+    rows = [each["rows"] for each in proof["labels"]]
+    assert (proof["verified"], rows) == (True, [1_488, 1_440, 288])

@@ -1,7 +1,5 @@
 """`up`: the loop closes with nobody touching it, and it stops cleanly."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,13 +7,11 @@ import pytest
 from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.records import Place
 from mlops_assets.monitoring.stored import Stored, stored_decisions
-from mlops_assets.operations.traffic import Answer, Client
 from mlops_assets.product import Stage
-from mlops_assets_tests.started import asked, endpoint, processes, ran, started, until
-from mlops_assets_tests.tiny import DAY, NAME, START, Tiny, rows
+from mlops_assets_tests.live import FIRST_DAY, UP, answer_of, connected, replay
+from mlops_assets_tests.started import asked, processes, ran, started, until
+from mlops_assets_tests.tiny import DAY, NAME, Tiny
 
-UP = ("up", "--port", "0", "--endpoint-port", "0", "--clock", "replay")
-LIVE = START + 3 * DAY
 FIRST, SECOND = 1, 2
 RUNS = "{runsOrError(limit: 100) {... on Runs {results {jobName status}}}}"
 WITHIN_S = 180.0  # it takes 30 s where nothing else runs
@@ -29,9 +25,10 @@ def test_under_up_drifting_traffic_is_answered_by_a_retrained_version_with_nobod
         ui = until(lambda: asked(up.ui, RUNS), what="an answer of the UI")
         replay(client, day=0, turned=False)
         before = client.answers[-1].version
-        turned_at = replay(client, day=1, turned=True)
-        answered = until(lambda: answer_of(client, SECOND), within_s=WITHIN_S, what="an answer of version 2")
-        seconds = parts(tiny_product, turned_at)
+        replay(client, day=1, turned=True)
+        ended = datetime.now(UTC)
+        answered = until(lambda: answer_of(client, SECOND, day=2), within_s=WITHIN_S, what="an answer of version 2")
+        seconds = parts(tiny_product, ended)
         runs = asked(up.ui, RUNS)
         code = up.stop()
 
@@ -46,7 +43,7 @@ def test_under_up_drifting_traffic_is_answered_by_a_retrained_version_with_nobod
 
 def test_up_answers_503_before_a_champion_and_ends_with_all_it_started_when_asked_to(tiny_product: Tiny):
     with started(tiny_product.settings, *UP) as up, connected(tiny_product) as client:
-        client.predict({"width": 0.5, "height": 0.5}, at=LIVE, segment="all", label=1)
+        client.predict({"width": 0.5, "height": 0.5}, at=FIRST_DAY, segment="all", label=1)
         running = processes(tiny_product.settings.home)
         code = up.stop()
 
@@ -57,38 +54,13 @@ def test_up_answers_503_before_a_champion_and_ends_with_all_it_started_when_aske
     assert (code, processes(tiny_product.settings.home)) == (0, {})
 
 
-@contextmanager
-def connected(tiny: Tiny) -> Iterator[Client]:
-    """A client of the endpoint, once there is one."""
-    client = Client(url=until(lambda: endpoint(tiny.settings, NAME), what="an endpoint"), product=NAME)
-    yield client
-    client.close()
-
-
-def replay(client: Client, *, day: int, turned: bool) -> datetime:
-    """Send a day of rows, tell at once what became of them, and return when the day ended."""
-    first, sent = LIVE + day * DAY, len(client.answers)
-    for row in rows(first, 1, turned=turned, seed=day + 1).iter_rows(named=True):
-        client.predict(row, at=row.pop("at"), segment="all", label=row.pop("good"))
-    client.report(client.answers[sent:])
-    client.advance(first + DAY)
-    return datetime.now(UTC)
-
-
-def answer_of(client: Client, version: int) -> Answer | None:
-    """Ask once more, and return the answer if that version gave it."""
-    [row] = rows(LIVE + 2 * DAY, 1).head(1).iter_rows(named=True)
-    client.predict(row, at=row.pop("at"), segment="all", label=row.pop("good"))
-    return client.answers[-1] if client.answers[-1].version == version else None
-
-
 def decisions(tiny: Tiny) -> list[Stored]:
     return stored_decisions(tiny.settings.home, NAME)
 
 
 def parts(tiny: Tiny, since: datetime) -> dict[str, float]:
     """Return when each part of the reaction was done, in seconds after the drifting day ended; the answer is last."""
-    archive, partition = Archive(tiny.settings.home), f"all|{LIVE + DAY:%Y-%m-%d}"
+    archive, partition = Archive(tiny.settings.home), f"all|{FIRST_DAY + DAY:%Y-%m-%d}"
     stages = (Stage.PREDICTIONS, Stage.PERFORMANCE, Stage.FEATURES, Stage.MODEL, Stage.CHAMPION)
     made = {stage: archive.head(Place(product=NAME, stage=stage, partition=partition)) for stage in stages}
     at = {str(stage): datetime.fromisoformat(held.envelope.at) for stage, held in made.items() if held is not None}

@@ -15,6 +15,7 @@ NAME = "tiny"
 START = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 ROWS_PER_DAY = 200
+HISTORY_DAYS = 3
 DECLARATION = """\
 type: mlops_assets.ModelProduct
 attributes:
@@ -49,10 +50,10 @@ def rows(first: datetime, days: int, *, turned: bool = False, seed: int = 0) -> 
     return pl.DataFrame({"at": at, "id": ids, "width": width, "height": height, "good": good.astype(int)})
 
 
-def declare(settings: Settings, folder: Path, *, days: int) -> Tiny:
-    """Write declaration and source, `days` of history from `START`, below `folder`."""
+def declare(settings: Settings, folder: Path) -> Tiny:
+    """Write declaration and source, three days of history, below `folder`."""
     (folder / "defs" / NAME).mkdir(parents=True)
     (folder / "defs" / NAME / "defs.yaml").write_text(DECLARATION)
-    rows(START, days).write_csv(folder / "tiny.csv", datetime_format="%Y-%m-%dT%H:%M:%S%.fZ")
+    rows(START, HISTORY_DAYS).write_csv(folder / "tiny.csv", datetime_format="%Y-%m-%dT%H:%M:%S%.fZ")
     own = replace(settings, root=folder, defs=folder / "defs")
     return Tiny(settings=own, product=read_catalogue(own.defs).product(NAME))

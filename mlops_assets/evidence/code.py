@@ -36,7 +36,7 @@ def code_id(*modules: str) -> str:
         if module in seen or module.startswith(PLATFORM):
             continue
         seen[module], imported = _read(module)
-        waiting += [name for name in imported if name.partition(".")[0] in own]
+        waiting += [name for name in imported if name.partition(".")[0] in own and _is_module(name)]
     body = [f"{name} {seen[name]}" for name in sorted(seen)] + [f"{name}=={_version(name)}" for name in LIBRARIES]
     return hashlib.sha256("\n".join(body).encode()).hexdigest()
 
@@ -62,7 +62,8 @@ def _origin() -> Code:
 def _read(module: str) -> tuple[str, tuple[str, ...]]:
     """Return the sha256 of what a module means, and which modules it imports."""
     tree = ast.parse(_source(module))
-    imported = tuple(_imports(tree))
+    spec = importlib.util.find_spec(module)
+    imported = tuple(_imports(tree, spec.parent if spec else None))
     return hashlib.sha256(_meaning(tree)).hexdigest(), imported
 
 
@@ -81,15 +82,24 @@ def _meaning(tree: ast.Module) -> bytes:
     return ast.dump(tree).encode()
 
 
-def _imports(tree: ast.Module) -> Iterator[str]:
+def _imports(tree: ast.Module, package: str | None) -> Iterator[str]:
+    """Yield what a module of `package` imports; of `from a import b` both `a` and `a.b`, which may be a module too."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
+        elif isinstance(node, ast.ImportFrom):
+            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package or "")
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-@cache
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # what holds it is no package
+        return False
+
+
 def _version(library: str) -> str:
     try:
         return importlib.metadata.version(library)

@@ -103,7 +103,9 @@ def _damaged(folder: Path) -> Iterator[BrokenEvidence]:
     """Yield what is wrong with the logs of a window: bytes that were a frame once and no longer are."""
     for path in sorted(folder.glob("*.log")):
         if skipped := read_frames(mapped(path)).skipped:
-            yield BrokenEvidence(str(path), f"damaged; {skipped} of its bytes are no frame, and the prediction may be there")
+            yield BrokenEvidence(
+                str(path), f"damaged; {skipped} of its bytes are no frame, and the prediction may be there"
+            )
 
 
 def _newest_first(heads: Mapping[str, str], last: int, archive: Archive) -> list[tuple[str, str]]:

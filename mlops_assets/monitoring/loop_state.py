@@ -64,21 +64,17 @@ def loop_state(
         return None
     decided = [each for each in stored_decisions(settings.home, product.name) if each.segment == segment]
     trainings = list(_trainings(product, archive, segment, decided))
-    alarms = [alarm for alarm in _alarms(product, archive, segment, champion.version or 0)]
+    serving = _champion(archive, champion)
+    alarms = list(_alarms(product, archive, segment, serving))
     paused = archive.ledger.paused(product.name)
     labelled = _labelled(product, settings, archive, segment)
     due = _due(product, labelled, now)
-    model = archive.held(champion.record or "")
     return LoopState(
         product=product.name,
         segment=segment,
         now=now,
         alarms=open_alarms(alarms, trainings),
-        champion=Champion(
-            version=champion.version or 0,
-            window=parse(model.record.place.partition)[1],
-            importance=msgspec.convert(model.record.facts["importance"], dict[str, float]),
-        ),
+        champion=serving,
         labelled=labelled,
         labels_window=due[0] if due else None,
         labels_due=due[1] if due else None,
@@ -89,11 +85,24 @@ def loop_state(
     )
 
 
-def _alarms(product: ModelProduct, archive: Archive, segment: str, version: int) -> Iterator[Alarm]:
-    """Yield the alarms about the model that serves; what was wrong with its predecessors is no reason to replace it."""
+def _champion(archive: Archive, act: Act) -> Champion:
+    model = archive.held(act.record or "").record
+    return Champion(
+        version=act.version or 0,
+        window=parse(model.place.partition)[1],
+        importance=msgspec.convert(model.facts["importance"], dict[str, float]),
+    )
+
+
+def _alarms(product: ModelProduct, archive: Archive, segment: str, champion: Champion) -> Iterator[Alarm]:
+    """Yield the alarms about the model that serves; what was wrong with its predecessors is no reason to replace it.
+
+    It serves no window before the end of the data that it was trained on, so those are not even read.
+    """
+    version, since = champion.version, product.windows.bounds(champion.window)[1] if product.windows else None
     for stage in (Stage.DRIFT, Stage.PERFORMANCE):
         for partition, record in archive.heads(product.name, stage).items():
-            if parse(partition)[0] != segment:
+            if parse(partition)[0] != segment or (since and product.grid.bounds(parse(partition)[1])[1] <= since):
                 continue
             held = archive.held(record)
             if held.record.facts["state"] != "drift" or held.record.facts["version"] != version:

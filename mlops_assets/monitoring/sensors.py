@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import dagster as dg
+import msgspec
 
 from mlops_assets.monitoring.decisions import RetrainDecision
 from mlops_assets.monitoring.follow import sealable
@@ -27,9 +28,10 @@ def seal_sensor(product: ModelProduct, job: UnresolvedAssetJobDefinition) -> dg.
     )
     def seal(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         busy = _under_way(context.instance, job.name, "dagster/partition")
-        found = sealable(product, load_settings(), datetime.now(UTC))
+        settled = msgspec.json.decode(context.cursor or "{}", type=dict[str, str])
+        found, settled = sealable(product, load_settings(), datetime.now(UTC), settled)
         requests = [dg.RunRequest(partition_key=p, run_key=f"{p} {version}") for p, version in found if p not in busy]
-        return dg.SensorResult(run_requests=requests)
+        return dg.SensorResult(run_requests=requests, cursor=msgspec.json.encode(settled).decode())
 
     return seal
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from mlops_assets.catalogue import read_catalogue
 from mlops_assets.evidence.archive import Archive
-from mlops_assets.evidence.step import parse
+from mlops_assets.evidence.step import Step, parse
 from mlops_assets.intake.ingest import Manifest, ingest
 from mlops_assets.operations.flow import step
 from mlops_assets.operations.foreground import foreground
 from mlops_assets.operations.progress import progress
 from mlops_assets.product import DATA, ModelProduct, Stage
+from mlops_assets.serving.deploy import read_deployment
 from mlops_assets.settings import Settings
 
 
@@ -87,10 +88,23 @@ def _models(product: ModelProduct, settings: Settings, partitions: list[str], st
     champion = step(Stage.CHAMPION, product, settings)
     for partition in _model_partitions(product, partitions, stage):
         status, why = model.status(partition)
-        if status == "done" and champion.archive.head(champion.place(partition)) is None:
-            status, why = "missing", "not yet decided on"
-        if status != "done":
+        if status == "done":
+            why = _left_undone(champion, partition)
+        if status != "done" or why:
             yield Todo(job="retrain", partition=partition, why=f"model: {status}, {why}")
+
+
+def _left_undone(champion: Step, partition: str) -> str:
+    """Return what a killed run has left undone about a model that is made; nothing if it is decided and deployed."""
+    candidate, decision = champion.input(Stage.MODEL, partition), champion.archive.head(champion.place(partition))
+    if decision is None or decision.record.inputs[0].record != candidate.id:
+        return "not yet decided on"
+    product = champion.product
+    deployed = read_deployment(champion.settings.serving(product.name))
+    moves = [champion.archive.ledger.champion(product.name, segment) for segment in product.segments]
+    champions = {act.segment: act.version for act in moves if act is not None}
+    routed = {segment: route.version for segment, route in deployed.routes.items()} if deployed else {}
+    return "" if routed == champions else "not yet deployed"
 
 
 def _model_partitions(product: ModelProduct, partitions: list[str], stage: str | None) -> list[str]:

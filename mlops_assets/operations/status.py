@@ -77,7 +77,7 @@ def status_lines(found: list[ProductStatus]) -> list[str]:
             lines.append(
                 f"  {each.segment:12} champion {champion!s:<5} data {data:12} drift {each.drift or 'no window yet'}"
             )
-            lines += [f"  {'':12} latest decision: {each.next}"] if each.next else []
+            lines += [f"  {'':12} {each.next}"] if each.next else []
     return lines or ["no product is declared; mlops-assets init writes one"]
 
 
@@ -115,14 +115,15 @@ def _segment(archive: Archive, product: ModelProduct, segment: str, decision: St
     champion = archive.ledger.champion(product.name, segment)
     drift = _newest(archive, product, Stage.DRIFT, segment)
     data = _newest(archive, product, Stage.FEATURES, segment)
-    answer = f"retrain on {decision.target}: " if decision and decision.retrain else "no: "
+    answer = f"retrain on {decision.target}: " if decision and decision.retrain else "no retraining: "
+    first = None if champion else f"no model yet; mlops-assets backfill {product.name} makes one"
     return SegmentStatus(
         segment=segment,
         champion=champion.version if champion else None,
         since=champion.at if champion else None,
         newest_data=data[0] if data else None,
         drift=f"{drift[0]}: {archive.held(drift[1]).record.facts.get('words')}" if drift else None,
-        next=answer + "; ".join(decision.reasons) if decision else None,
+        next=answer + "; ".join(decision.reasons) if decision else first,
     )
 
 
