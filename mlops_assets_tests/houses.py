@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
+import msgspec
 import numpy as np
 import polars as pl
 
@@ -15,7 +16,13 @@ from mlops_assets.evidence.ledger import Act
 from mlops_assets.loop import Loop
 from mlops_assets.operations.flow import step
 from mlops_assets.product import DATA, Gate, Label, ModelProduct, Source, Stage, Trainer
+from mlops_assets.serving.ids import Ids, InferenceId, parse, text, to_ms
+from mlops_assets.serving.log import Body, Columns, LogWriter, Part, Row
+from mlops_assets.serving.outcomes import OutcomeLog, filed_outcomes
+from mlops_assets.serving.workers import Registration, Worker
 from mlops_assets.settings import Settings
+from mlops_assets.training.model import decode_spec, to_matrix
+from mlops_assets.training.trainers import load_predictor
 from mlops_assets.windows import Grid
 
 START = datetime(2026, 1, 5)
@@ -100,6 +107,50 @@ def registered(settings: Settings, held: Held, version: int, decision: str | Non
         facts={"window": window, "decision": decision},
     )
     return Archive(settings.home).ledger.register(act)
+
+
+def champion(settings: Settings, held: Held, version: int) -> Act:
+    """Register a model and make it the champion of its segment, as the gate does."""
+    known = registered(settings, held, version)
+    ledger = Archive(settings.home).ledger
+    current = ledger.champion("houses", known.segment or "")
+    act = msgspec.structs.replace(known, kind="promote", by="gate")
+    return ledger.move_champion(act, expected=current.version if current else None)
+
+
+def answered(settings: Settings, model: Held, version: int, rows: pl.DataFrame, at: datetime, writer: str) -> list[str]:
+    """Log the answers of a model to `rows`, one request each from `at` (UTC) on, and return their ids."""
+    archive = Archive(settings.home)
+    spec = decode_spec(archive.data(model, "spec"))
+    scores = load_predictor(spec, archive.data(model, "model"))(to_matrix(rows, spec))
+    kinds = [(name, column.type) for name, column in spec.inputs.items()]
+    features = [(name, "str" if name in spec.categories else "float") for name in spec.features]
+    columns = msgspec.Raw(msgspec.msgpack.encode(Columns(kinds, features)))
+    segment = model.record.place.partition.partition("|")[0]
+    log, ids, told = LogWriter(settings.serving("houses") / "log", HOUSES.grid, writer), Ids(), []
+    for row, score in zip(rows.iter_rows(named=True), scores.tolist(), strict=True):
+        id_ = ids.new(to_ms(at) + len(told))
+        cells = tuple(row[name] for name, _ in kinds)
+        part = Part(segment, version, columns, [Row(None, row["id"], score, cells, None)])
+        log.append(id_, Body(9, "d", [part]))
+        told.append(text(id_))
+    log.close()
+    return told
+
+
+def over(settings: Settings, until: datetime, writer: str, since: datetime = START) -> None:
+    """Let a worker say that it logs nothing before `until` any more."""
+    since, until = since.replace(tzinfo=UTC), until.replace(tzinfo=UTC)
+    worker = Worker(writer=writer, pid=1, url="http://127.0.0.1:9", clock="replay", started=since, since=since)
+    Registration(settings.serving("houses"), worker).beat(until)
+
+
+def outcomes(settings: Settings, told: dict[str, str], at: datetime, writer: str = "w") -> None:
+    """File what became of predictions, received at `at` (UTC)."""
+    ids = {InferenceId(request=parse(id_).request): label for id_, label in told.items()}
+    folder = settings.serving("houses")
+    filed = filed_outcomes(folder, HOUSES.grid, list(ids.items()))
+    OutcomeLog(folder / "outcomes", writer).append(Ids().new(to_ms(at)), filed)
 
 
 @contextmanager

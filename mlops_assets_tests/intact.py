@@ -52,4 +52,3 @@ def outcome(settings: Settings, product: ModelProduct) -> Mapping[str, str]:
     stages = (*DATA, Stage.MODEL)
     heads = {stage: archive.heads(product.name, stage) for stage in stages}
     return {f"{s} {p}": archive.held(record).record.root for s in stages for p, record in heads[s].items()}
-

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import socket
 from pathlib import Path
 
 import polars as pl
@@ -255,6 +256,16 @@ def test_the_environment_of_dagsters_commands_is_quoted_for_the_shell(tmp_path: 
     assert (deployment.home / "dagster" / "dagster.yaml").exists()
 
 
+def test_a_first_candidate_below_the_floor_is_refused_with_the_reason(empty: Deployment):
+    (empty.folder / "defs" / "shop").mkdir(parents=True)
+    (empty.folder / "defs" / "shop" / "defs.yaml").write_text(DECLARATION.replace("floor: 0.7", "floor: 1.0"))
+    visits().with_columns(bought=pl.int_range(pl.len()) * 31 % 7 % 2).write_csv(empty.folder / "shop.csv")
+
+    said = empty.run("backfill", "shop", code=1).stdout
+
+    assert re.search(r"failed: endpoint: shop has no champion yet: auc 0\.\d+ does not reach the floor 1", said)
+
+
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["trace"], ["init", "x"], ["backfill", "x", "--stage", "champion"]])
 def test_wrong_usage_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as end:
@@ -262,3 +273,13 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str], capsys: pytest.Capture
 
     assert end.value.code == 2
     assert "usage: mlops-assets" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_named(asked: Deployment, capsys: pytest.CaptureFixture[str]):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        code = main(["serve", "shop", "--port", str(port)])
+
+    assert code == 1
+    assert f"('127.0.0.1', {port})" in capsys.readouterr().err

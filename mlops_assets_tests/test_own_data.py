@@ -1,6 +1,7 @@
 """A user's own file: declared, made, served, asked and proven; and one flipped byte is found wherever it is."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,21 +52,23 @@ class Proven:
 
 @pytest.fixture(scope="module")
 def flats(tmp_path_factory: pytest.TempPathFactory) -> Proven:
-    """300 flats without time, key or segments; sold is what costs less than 500 a room. The ratio is Python's."""
+    """300 flats without time, key or segments; sold is what costs less than 300 a room.
+
+    Version 1 knows price and quarter, version 2 a function of the row.
+    """
     deployment = Deployment(folder=tmp_path_factory.mktemp("flats"))
     n = pl.int_range(300, eager=True)
     price, rooms = 500 + n * 37 % 1_501, 1 + n % 5
     quarter = pl.Series(["east", "west", "north"] * 100)
-    frame = pl.DataFrame({"price": price, "rooms": rooms, "quarter": quarter, "sold": (price / rooms < 500).cast(int)})
+    frame = pl.DataFrame({"price": price, "rooms": rooms, "quarter": quarter, "sold": (price / rooms < 300).cast(int)})
     frame.write_parquet(deployment.folder / "flats.parquet")
     (deployment.folder / "flat_features.py").write_text(FEATURES)
     deployment.run("init", "flats", "flats.parquet", "--label", "sold")
-    declaration = deployment.folder / "defs" / "flats" / "defs.yaml"
-    features = re.compile("^  features: .*$", re.MULTILINE)
-    declaration.write_text(features.sub("  features: flat_features.per_room", declaration.read_text()))
-    deployment.run("backfill", "flats")
+    for features in ("[price, quarter]", "flat_features.per_room"):
+        declare(deployment, features)
+        deployment.run("backfill", "flats")
     with deployment.serving("flats") as endpoint:
-        status, headers, _ = endpoint.infer({"price": 900, "rooms": 3, "quarter": "west"})
+        status, headers, _ = endpoint.infer({"price": 900, "rooms": 5, "quarter": "west"})
     assert status == 200
     return Proven(deployment=deployment, prediction=headers["mlops-inference-id"])
 
@@ -77,6 +80,12 @@ def traced(flats: Proven, monkeypatch: pytest.MonkeyPatch) -> Proven:
         monkeypatch.setenv(name, value)
     monkeypatch.syspath_prepend(str(flats.deployment.folder))
     return flats
+
+
+def declare(deployment: Deployment, features: str) -> None:
+    declaration = deployment.folder / "defs" / "flats" / "defs.yaml"
+    line = re.compile("^  features: .*$", re.MULTILINE)
+    declaration.write_text(line.sub(f"  features: {features}", declaration.read_text()))
 
 
 @contextmanager
@@ -116,7 +125,7 @@ def _holds(log: Path, proven: Proven) -> bool:
 
 
 def test_a_function_of_the_row_answers_in_the_endpoint_as_it_did_in_training(flats: Proven):
-    row = {"price": 900, "rooms": 3, "quarter": "west"}
+    row = {"price": 900, "rooms": 5, "quarter": "west"}
 
     with flats.deployment.serving("flats") as endpoint:
         sold = endpoint.infer(row)
@@ -146,7 +155,7 @@ def test_the_proof_names_everything_the_prediction_rests_on(flats: Proven):
     assert set(proof["model"]) >= {
         *("version", "record", "sha256", "mlflow_run_id", "trigger", "code", "params", "metrics"),
     }
-    assert proof["model"]["version"] == "flats@1"
+    assert proof["model"]["version"] == "flats@2"
     assert set(proof["data"][0]) >= {"asset", "partition", "record", "uri", "sha256", "rows"}
     assert {each["asset"] for each in proof["data"]} == {"flats/source", "flats/dataset", "flats/features"}
     assert [(each["asset"], each["rows"]) for each in proof["labels"]] == [("flats/annotations", 300)]
@@ -215,6 +224,30 @@ def test_without_time_the_proof_is_partly_done_and_names_what_was_not_read(
     assert "partly" in said
     assert tables
     assert [path for path in tables if str(path) not in said] == []
+
+
+def test_new_features_are_gated_against_the_champion_with_its_own(flats: Proven):
+    [first, second] = Archive(flats.home).ledger.acts("flats", "promote")
+
+    assert (first.version, second.version) == (1, 2)
+    assert "there is no champion yet" in first.reason
+    assert re.search(r"against the champion's 0\.\d+: better by 0\.\d+", second.reason)
+
+
+def test_a_champion_whose_function_is_gone_stays_and_the_backfill_says_why(flats: Proven, tmp_path: Path):
+    copy = Deployment(folder=tmp_path / "copy")
+    shutil.copytree(flats.deployment.folder, copy.folder)
+    (copy.folder / "flat_features.py").write_text(FEATURES.replace("per_room", "a_room"))
+    declare(copy, "flat_features.a_room")
+
+    said = copy.run("backfill", "flats").stdout
+
+    assert (
+        "refuse: the champion's scores on the held-out rows are missing: no function 'flat_features.per_room'" in said
+    )
+    champion = Archive(copy.home).ledger.champion("flats", "all")
+    assert champion is not None
+    assert champion.version == 2
 
 
 def test_a_backfill_that_has_nothing_to_do_does_nothing(flats: Proven):

@@ -42,7 +42,10 @@ class AnnotationsStep(Step):
             place=self.place(partition),
             inputs=[(str(each.place), each.root) for each in inputs],
             params={"label": self.product.label.model_dump(mode="json")},
-            state={"before": before.record.root if before else ""},
+            state={
+                "before": before.record.root if before else "",
+                "columns": columns_of(self.archive, self.product)[0].record.root,
+            },
             code=code_id("mlops_assets.annotations.labels", "mlops_assets.annotations.shares"),
         )
         return Prepared(recipe=recipe, inputs=inputs, build=partial(self._build, source, sealed, before))

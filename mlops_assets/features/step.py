@@ -39,6 +39,7 @@ class FeaturesStep(Step):
             inputs=[(str(dataset.record.place), dataset.record.root)],
             params={"features": features if isinstance(features, str) else list(features)},
             seed=self.product.seed,
+            state={"columns": columns_of(self.archive, self.product)[0].record.root},
             code=code_id(*modules),
         )
         return Prepared(recipe=recipe, inputs=[dataset.as_input()], build=partial(self._build, dataset))

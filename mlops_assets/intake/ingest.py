@@ -2,7 +2,7 @@
 
 Heads: `<product>/source[all]` is the manifest (which partitions have rows, and rows that belong to none),
 `<product>/source[s|w]` holds a partition's `rows`, `labels` and `rejected` rows, `<product>/columns[all]` what each
-column holds, frozen at the first load.
+column holds, frozen at the first load under a declaration of source, label and columns.
 """
 
 import fcntl
@@ -103,7 +103,7 @@ def _read(archive: Archive, product: ModelProduct, settings: Settings, seen: str
     frame = read_source(product.source, settings.root)
     columns = _frozen(archive, product, frame)
     check_header(frame.columns, list(columns))
-    placed = split(frame, product)
+    placed = split(frame.select(list(columns)), product)  # in one order, whatever the file's
     params = _declared(product)
     for (segment, window), rows in placed.partitions.items():
         place = _place(product, SOURCE, f"{segment}|{window}")
@@ -115,13 +115,17 @@ def _read(archive: Archive, product: ModelProduct, settings: Settings, seen: str
 
 
 def _frozen(archive: Archive, product: ModelProduct, frame: pl.DataFrame) -> dict[str, Column]:
-    """Return the columns as first seen; a column that is declared later, or otherwise, is as it is declared."""
-    if archive.head(_place(product, COLUMNS, ALL)) is None:
+    """Return the columns as first seen; a source, label or column that is declared otherwise is seen anew."""
+    place = _place(product, COLUMNS, ALL)
+    told = {"source": True, "columns": True, "label": {"column", "kind"}}
+    params = product.model_dump(mode="json", include=told)
+    held = archive.head(place)
+    if held is None or held.record.params != params:
         seen = columns_for(product, frame)
-        recipe = Recipe(place=_place(product, COLUMNS, ALL), params=_declared(product), code=_code())
         body = canonical({name: column.model_dump(mode="json") for name, column in seen.items()})
+        recipe = Recipe(place=place, params=params, code=_code())
         archive.make(recipe, [], lambda: Built(outputs={"columns": (body, "json")}))
-    return columns_of(archive, product)[1] | product.columns
+    return columns_of(archive, product)[1]
 
 
 def _parted(product: ModelProduct, rows: pl.DataFrame, columns: dict[str, Column]) -> Built:

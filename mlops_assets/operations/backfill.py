@@ -10,6 +10,7 @@ from mlops_assets.intake.ingest import Manifest, ingest
 from mlops_assets.operations.flow import step
 from mlops_assets.operations.foreground import foreground
 from mlops_assets.operations.progress import progress
+from mlops_assets.operations.watch import gate_answer
 from mlops_assets.product import DATA, ModelProduct, Stage
 from mlops_assets.serving.deploy import read_deployment
 from mlops_assets.settings import Settings
@@ -121,12 +122,13 @@ def _run(settings: Settings, product: ModelProduct, todos: list[Todo]) -> int:
     if not todos:
         return 0
     failed = 0
-    loop = foreground(settings)
+    loop, archive = foreground(settings), Archive(settings.home)
     with progress(len(todos)) as report:
         for todo in todos:
             ran = loop.run(f"{product.name}_{todo.job}", todo.partition)
             failed += not ran.success
-            report(f"{todo.job} {todo.partition}", None if ran.success else "; ".join(ran.problems))
+            answer = gate_answer(archive, product, todo.partition) if todo.job == "retrain" else None
+            report(f"{todo.job} {todo.partition}", answer if ran.success else f"failed: {'; '.join(ran.problems)}")
     return failed
 
 

@@ -10,20 +10,20 @@ Report = Callable[[str, str | None], None]
 
 @contextmanager
 def progress(total: int) -> Generator[Report]:
-    """Yield a function that is told each finished thing, and what went wrong with it."""
+    """Yield a function that is told each finished thing, and what there is to say of it."""
     began = time.monotonic()
     done = 0
     live = sys.stdout.isatty()
 
-    def report(name: str, problem: str | None) -> None:
+    def report(name: str, note: str | None) -> None:
         nonlocal done
         done += 1
         left = (time.monotonic() - began) / done * (total - done)
         bar = "█" * (24 * done // total) + "░" * (24 - 24 * done // total)
         line = f"{bar} {done}/{total}  {name}  {left:.0f} s left" if live else f"{done}/{total} {name}"
-        print(f"\r\033[K{line}" if live else line, end="" if live and not problem else "\n", flush=True)
-        if problem:
-            print(f"  failed: {problem}", flush=True)
+        print(f"\r\033[K{line}" if live else line, end="" if live and not note else "\n", flush=True)
+        if note:
+            print(f"  {note}", flush=True)
 
     yield report
     if live and done:

@@ -37,7 +37,7 @@ def watch(settings: Settings, product: ModelProduct, at: datetime, ran: Sequence
     retrained = tuple(run.partition for run in ran if run.partition and run.job.endswith("_retrain"))
     said = [f"{segment} {_said(held)}" for segment, held in drift.items()]
     said += [f"{segment}: {words}" for segment, words in concept.items()]
-    said += [f"retrained {partition}: {_answer(archive, product, partition)}" for partition in retrained]
+    said += [f"retrained {partition}: {gate_answer(archive, product, partition)}" for partition in retrained]
     failed = tuple(f"{run.job} {run.partition}: {'; '.join(run.problems)}" for run in ran if not run.success)
     return Watched(
         window=window,
@@ -48,6 +48,12 @@ def watch(settings: Settings, product: ModelProduct, at: datetime, ran: Sequence
         began=began,
         line=f"{window}  " + " | ".join([*said, *failed]),
     )
+
+
+def gate_answer(archive: Archive, product: ModelProduct, partition: str) -> str:
+    """Return what the gate said of the candidate of `partition`, with its reasons."""
+    held = archive.head(Place(product=product.name, stage=Stage.CHAMPION, partition=partition))
+    return f"{held.record.facts['answer']}: {'; '.join(held.record.facts['reasons'])}" if held else "failed"  # type: ignore[arg-type]
 
 
 def _concept(archive: Archive, product: ModelProduct, sealed: Sequence[str]) -> list[tuple[str, str]]:
@@ -66,11 +72,6 @@ def _said(held: Held) -> str:
         smallest = dict(held.record.facts["smallest_shift"])  # type: ignore[call-overload]
         return f"ok (would have seen {min(smallest.values()):.2f} sd)" if smallest else "ok"
     return str(held.record.facts["words"])
-
-
-def _answer(archive: Archive, product: ModelProduct, partition: str) -> str:
-    held = archive.head(Place(product=product.name, stage=Stage.CHAMPION, partition=partition))
-    return f"{held.record.facts['answer']}, {'; '.join(held.record.facts['reasons'])}" if held else "failed"  # type: ignore[arg-type]
 
 
 def _place(product: ModelProduct, stage: Stage, segment: str, window: str) -> Place:

@@ -35,7 +35,8 @@ class Evidence:
     """What is known of one model record.
 
     `window` is the newest window it learned from, `made` when its record was. `rows` names the held-out rows on which
-    `scores` were computed, by the content root of their table; `labels` and `scores` are None where nobody scored it.
+    `scores` were computed, by the content root of their table; `labels` and `scores` are None where nobody scored it,
+    and `problem` says why.
     """
 
     record: str
@@ -45,6 +46,7 @@ class Evidence:
     labels: Floats | None
     scores: Floats | None
     claims: tuple[Claim, ...] = ()
+    problem: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +123,7 @@ def _objections(evidence: Evidence, required: tuple[str, ...]) -> list[str]:
 
 def _unscored(who: str, evidence: Evidence) -> list[str]:
     if evidence.labels is None or evidence.scores is None:
-        return [f"the {who}'s scores on the held-out rows are missing"]
+        return [f"the {who}'s scores on the held-out rows are missing" + (evidence.problem and f": {evidence.problem}")]
     if not len(evidence.labels) or len(evidence.labels) != len(evidence.scores):
         return [f"the {who} has {len(evidence.scores)} scores for {len(evidence.labels)} held-out rows"]
     if not (np.isfinite(evidence.scores).all() and np.isfinite(evidence.labels).all()):

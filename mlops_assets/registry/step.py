@@ -8,15 +8,17 @@ import polars as pl
 
 from mlops_assets.evidence.archive import Built, Held
 from mlops_assets.evidence.code import code_id
-from mlops_assets.evidence.ledger import Act, stamp
+from mlops_assets.evidence.ledger import Act, Conflict, stamp
 from mlops_assets.evidence.records import Check, Json, Recipe
 from mlops_assets.evidence.step import NotReady, Prepared, Step, parse
+from mlops_assets.features.transform import Transform
 from mlops_assets.product import Stage
 from mlops_assets.registry.gate import Claim, Evidence, Verdict, judge
 from mlops_assets.training.model import decode_spec, label_codes, to_matrix
 from mlops_assets.training.trainers import load_predictor
 
 REQUIRED = ("trained_on_named_rows",)
+KEEP = "keep the function and columns that a champion learned from, and give new ones other names"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +101,12 @@ class ChampionStep(Step):
     def _evidence(self, model: Held, candidate: Held, holdout: pl.DataFrame) -> Evidence:
         """Return what is known of `model`, scored on the candidate's held-out rows."""
         spec = decode_spec(self.archive.data(model, "spec"))
-        scores = load_predictor(spec, self.archive.data(model, "model"))(to_matrix(holdout, spec))
+        scores, problem = None, ""
+        try:
+            matrix = to_matrix(self._seen_by(model, candidate, holdout), spec)
+            scores = load_predictor(spec, self.archive.data(model, "model"))(matrix)
+        except (LookupError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
+            problem = f"{str(error).partition(chr(10))[0]}; {KEEP}"
         made = datetime.fromisoformat(model.envelope.at)
         return Evidence(
             record=model.id,
@@ -108,12 +115,25 @@ class ChampionStep(Step):
             rows=candidate.record.output("holdout").root,
             labels=label_codes(holdout["_label"], spec),
             scores=scores,
+            problem=problem,
             claims=tuple(
                 Claim(name=check.name, record=model.id, passed=check.passed, at=made)
                 for check in model.record.checks
                 if check.severity == "error"
             ),
         )
+
+    def _seen_by(self, model: Held, candidate: Held, holdout: pl.DataFrame) -> pl.DataFrame:
+        """Return the held-out rows as `model` sees them: its own features, made anew where the candidate has others."""
+        mine, new = (decode_spec(self.archive.data(each, "spec")) for each in (model, candidate))
+        if (mine.transform, mine.features) == (new.transform, new.features):
+            return holdout
+        features = [self.archive.held(each.record) for each in candidate.record.inputs]
+        datasets = [self.archive.held(each.record) for held in features for each in held.record.inputs]
+        rows = pl.concat([self.archive.table(held, "dataset") for held in datasets], how="diagonal_relaxed")
+        keys = holdout.select("_key", "_time")
+        known = keys.join(rows, on=["_key", "_time"], how="left", nulls_equal=True, maintain_order="left")
+        return Transform(mine.transform or mine.features).apply(known.lazy()).collect()
 
     def _refused(self, candidate: Held) -> bool:
         return any(act.record == candidate.id for act in self.archive.ledger.acts(self.product.name, "refuse"))
@@ -134,8 +154,10 @@ class ChampionStep(Step):
 
     def _promote(self, act: Act, champion: Held | None) -> None:
         current = self.archive.ledger.champion(self.product.name, act.segment or "")
+        raced = f"{self.product.name}[{act.segment}]: the champion changed while its candidate was judged; run it again"
         if (current.record if current else None) != (champion.id if champion else None):
-            raise NotReady(
-                f"{self.product.name}[{act.segment}]: the champion changed while its candidate was judged; run it again"
-            )
-        self.archive.ledger.move_champion(act, expected=current.version if current else None)
+            raise NotReady(raced)
+        try:
+            self.archive.ledger.move_champion(act, expected=current.version if current else None)
+        except Conflict as problem:
+            raise NotReady(raced) from problem

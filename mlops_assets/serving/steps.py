@@ -43,7 +43,9 @@ class EndpointStep(Step):
             if act is not None and act.version is not None and act.record is not None
         }
         if not held:
-            raise NotReady(f"{self.product.name} has no champion yet; materialize {self.product.name}/champion")
+            refused = self.archive.ledger.acts(self.product.name, "refuse")
+            why = f": {refused[-1].reason}" if refused else f"; materialize {self.product.name}/champion"
+            raise NotReady(f"{self.product.name} has no champion yet{why}")
         routes = {segment: _route(version, model) for segment, (version, model) in held.items()}
         recipe = Recipe(
             place=self.place(partition),
@@ -122,12 +124,13 @@ class PredictionsStep(Step):
         return Prepared(recipe=recipe, inputs=[], build=partial(self._build, partition, reported))
 
     def make(self, partition: str, *, run_id: str | None = None) -> Held:
-        """Return the window's record; the log's files are deleted once every segment has one that holds them."""
+        """Return the window's record; the log's files are deleted once every segment served has one that holds them."""
         held = Step.make(self, partition, run_id=run_id)
         segment, window = parse(partition)
         folder = self.settings.serving(self.product.name)
         mark_sealed(folder, window, segment, msgspec.convert(held.record.facts["log_files"], list[str]))
-        drop_sealed(folder, window, self.product.segments)
+        served = {act.segment for act in self.archive.ledger.acts(self.product.name, "promote") if act.segment}
+        drop_sealed(folder, window, served)
         return held
 
     def _build(self, partition: str, reported: pl.DataFrame) -> Built:

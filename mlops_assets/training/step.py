@@ -49,17 +49,27 @@ class ModelStep(Step):
         recipe = Recipe(
             place=self.place(partition),
             inputs=[(str(held.record.place), held.record.root) for held in inputs],
-            params={"trainer": trainer.model_dump(mode="json"), "label": self.product.label.kind},
+            params={
+                "trainer": trainer.model_dump(mode="json"),
+                "label": self.product.label.kind,
+                "monitor": self.product.monitor.every,
+                "transform": _transform(self),
+                "inputs": inputs[-1].record.facts["inputs"],
+            },
             seed=self.product.seed,
             code=code_id("mlops_assets.training.trainers", "mlops_assets.training.reference"),
         )
-        return Prepared(recipe=recipe, inputs=[held.as_input() for held in inputs], build=partial(self._build, inputs))
+        build = partial(self._build, partition, inputs)
+        return Prepared(recipe=recipe, inputs=[held.as_input() for held in inputs], build=build)
 
-    def _build(self, inputs: list[Held]) -> Built:
+    def _build(self, partition: str, inputs: list[Held]) -> Built:
         frames = [self.archive.table(held, "features") for held in inputs]
         data = _training_set(self, inputs, frames)
         fit = trainer_named(self.product.trainer.kind, self.product.trainer.params)
-        trained = fit(data, self.product.trainer.params, self.product.seed)
+        try:
+            trained = fit(data, self.product.trainer.params, self.product.seed)
+        except ValueError as problem:
+            raise NotReady(f"{self.place(partition)}: {problem}") from problem
         rows = pl.concat(frames)
         holdout = rows[trained.holdout.tolist()].with_columns(
             _score=pl.Series(_single(trained.scores), dtype=pl.Float64)
@@ -135,8 +145,12 @@ def _training_set(step: ModelStep, inputs: list[Held], frames: list[pl.DataFrame
         forget=step.product.trainer.forget,
         ordered=step.product.windows is not None,
         inputs=msgspec.convert(facts["inputs"], dict[str, ColumnSpec]),
-        transform=step.product.features if isinstance(step.product.features, str) else None,
+        transform=_transform(step),
     )
+
+
+def _transform(step: Step) -> str | None:
+    return step.product.features if isinstance(step.product.features, str) else None
 
 
 def _seen(rows: pl.DataFrame, data: TrainingSet, trained: Trained) -> pl.DataFrame:

@@ -1,0 +1,123 @@
+"""Measured figures -> results.json and RESULTS.md. A named run replaces only its own rows."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+JSON, TABLE = "results.json", "RESULTS.md"
+HEAD = """\
+# Benchmarks
+
+Written by `make bench [ONLY=name]`, together with `results.json`. Each figure is the best of several runs, measured
+beside a peer or a floor in the same run; every process has one thread for its numerics. An aim bounds the ratio where
+the name says `_vs_`, else the figure.
+
+"""
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One row: a figure, what it stands beside, and whether it is at most its aim. A part is called `figure/part`."""
+
+    name: str
+    figure: float
+    unit: str
+    beside: str | None
+    beside_figure: float | None
+    ratio: float | None
+    aim: float | None
+    met: bool | None
+
+    @property
+    def line(self) -> str:
+        """The row in words."""
+        aimed = "" if self.aim is None else f"; aim {_aim(self)}: {'met' if self.met else 'missed'}"
+        beside = "" if self.beside_figure is None else f"; {self.beside}: {_short(self.beside_figure)}"
+        ratio = "" if self.ratio is None else f"; ratio {_short(self.ratio)}"
+        return f"{self.name}: {_short(self.figure)} {self.unit}{beside}{ratio}{aimed}"
+
+
+Measure = Callable[[], list[Result]]
+
+
+def result(
+    name: str,
+    figure: float,
+    unit: str,
+    *,
+    beside: str | None = None,
+    beside_figure: float | None = None,
+    aim: float | None = None,
+) -> Result:
+    """Return the row of a figure; `beside` says whose `beside_figure` is, in the same unit."""
+    ratio = figure / beside_figure if beside_figure else None
+    bounded = ratio if "_vs_" in name else figure
+    return Result(
+        name=name,
+        figure=_rounded(figure),
+        unit=unit,
+        beside=beside,
+        beside_figure=None if beside_figure is None else _rounded(beside_figure),
+        ratio=None if ratio is None else _rounded(ratio),
+        aim=aim,
+        met=None if aim is None or bounded is None else bounded <= aim,
+    )
+
+
+def run(folder: Path, measures: Mapping[str, Measure], *, only: str | None, machine: str) -> list[Result]:
+    """Measure all figures, or `only` one, write them to `folder` one by one, and return what was measured."""
+    measured: list[Result] = []
+    for name in [only] if only else measures:
+        found = measures[name]()
+        measured += found
+        write(folder, replaced(read(folder), name, found, order=list(measures)), machine)
+    return measured
+
+
+def replaced(rows: Sequence[Result], name: str, found: Sequence[Result], *, order: Sequence[str]) -> list[Result]:
+    """Return `rows` with `found` in place of those of the figure `name` and its parts; unknown figures are left out."""
+    kept = [row for row in rows if _figure(row) != name and _figure(row) in order]
+    return sorted([*kept, *found], key=lambda row: order.index(_figure(row)))
+
+
+def read(folder: Path) -> list[Result]:
+    """Return the rows written before."""
+    path = folder / JSON
+    return msgspec.json.decode(path.read_bytes(), type=list[Result]) if path.exists() else []
+
+
+def write(folder: Path, rows: Sequence[Result], machine: str) -> None:
+    """Write both files."""
+    (folder / JSON).write_bytes(msgspec.json.format(msgspec.json.encode(rows), indent=2) + b"\n")
+    (folder / TABLE).write_text(f"{HEAD}{machine}\n\n{table(rows)}")
+
+
+def table(rows: Sequence[Result]) -> str:
+    """Return the rows as a Markdown table."""
+    head = ("figure", "", "unit", "beside", "", "ratio", "aim", "met")
+    cut = ("---", "---:", "---", "---", "---:", "---:", "---:", "---")
+    return "".join(f"| {' | '.join(line)} |\n" for line in (head, cut, *map(_cells, rows)))
+
+
+def _cells(row: Result) -> tuple[str, ...]:
+    beside = (row.beside or "", _short(row.beside_figure), _short(row.ratio))
+    return (row.name, _short(row.figure), row.unit, *beside, _aim(row), {True: "yes", False: "no", None: ""}[row.met])
+
+
+def _figure(row: Result) -> str:
+    return row.name.partition("/")[0]
+
+
+def _aim(row: Result) -> str:
+    if row.aim is None:
+        return ""
+    return f"ratio ≤ {row.aim:g}" if "_vs_" in row.name else f"≤ {row.aim:g}"
+
+
+def _rounded(value: float) -> float:
+    """Return `value` to four digits."""
+    return float(f"{value:.4g}")
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"

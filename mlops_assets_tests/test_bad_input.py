@@ -1,0 +1,233 @@
+"""Bad input, through the graph: the check fails, rows are kept and counted, nothing downstream runs, the past stays."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from mlops_assets.evidence.archive import Archive, Held
+from mlops_assets.evidence.records import Place
+from mlops_assets.graph import build_definitions
+from mlops_assets.loop import Ran
+from mlops_assets.product import DATA, ModelProduct, Stage
+from mlops_assets.settings import Settings, exports
+from mlops_assets.training.resources import mlflow_resource
+from mlops_assets.wiring import Platform
+from mlops_assets_tests.houses import HOUSES, deployment, looped, make, partitions, sales, write
+
+BATH = partitions()[0]
+HERE = __name__
+
+
+def by_mean(houses: pl.LazyFrame) -> pl.LazyFrame:
+    """Features of which one looks at all rows."""
+    return houses.select("rooms", dear=pl.col("price") / pl.col("price").mean())
+
+
+def of_street(houses: pl.LazyFrame) -> pl.LazyFrame:
+    """Features of one row."""
+    return houses.select("price", on_mill=pl.col("street") == "mill")
+
+
+@dataclass(frozen=True)
+class Done:
+    """A run, the results of its checks as (passed, what they said), and the stages that it made."""
+
+    ran: Ran
+    checks: dict[str, tuple[bool, str]]
+    made: list[str]
+    ticks: list[str | None]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Two weeks of houses, not made yet; this process uses them."""
+    found = deployment(tmp_path)
+    for name, value in exports(found).items():
+        monkeypatch.setenv(name, value)
+    return found
+
+
+def run(settings: Settings, product: ModelProduct = HOUSES, partition: str = BATH, job: str = "data") -> Done:
+    """Run a job of a partition, and let the data sensor look at what there is."""
+    resources = {"platform": Platform(), "mlflow": mlflow_resource(settings)}
+    shared = dg.Definitions(resources=resources, executor=dg.in_process_executor)
+    defs = dg.Definitions.merge(build_definitions(product, settings), shared)
+    with looped(settings, defs) as loop:
+        ran = loop.run(f"houses_{job}", partition)
+        events = loop.instance.all_logs(loop.instance.get_runs(limit=1)[0].run_id)
+        found = [event.dagster_event for event in events if event.dagster_event]
+        sensor = defs.resolve_sensor_def("houses_data")
+        tick = sensor.evaluate_tick(dg.build_sensor_context(instance=loop.instance, definitions=defs))
+    checks = [
+        event.asset_check_evaluation_data for event in found if event.event_type_value == "ASSET_CHECK_EVALUATION"
+    ]
+    assert {check.partition for check in checks} <= {partition}
+    return Done(
+        ran,
+        {
+            check.check_name: (check.passed, " ".join(f"{name}: {fact.value}" for name, fact in check.metadata.items()))
+            for check in checks
+        },
+        [event.asset_key.path[1] for event in found if event.is_step_materialization and event.asset_key],
+        [tick.skip_message],
+    )
+
+
+def head(settings: Settings, stage: Stage, partition: str = BATH) -> Held | None:
+    return Archive(settings.home).head(Place(product="houses", stage=stage, partition=partition))
+
+
+def text(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(pl.all().cast(pl.String))
+
+
+@pytest.mark.parametrize(
+    ("frame", "problem"),
+    [
+        (sales().rename({"rooms": "room"}), "the header changed: missing 'rooms'"),
+        (sales().clear(), "has no rows"),
+        (None, "no file 'houses.csv'"),
+    ],
+)
+def test_a_source_that_is_not_as_before_fails_its_check_and_the_snapshots_stay(
+    settings: Settings, frame: pl.DataFrame | None, problem: str
+):
+    before = make(settings, HOUSES, BATH)
+    if frame is None:
+        (settings.root / "houses.csv").unlink()
+    else:
+        write(settings, frame)
+
+    done = run(settings)
+
+    assert not done.ran.success
+    assert done.made == []
+    passed, said = done.checks["source_is_as_declared"]
+    assert (passed, problem in said) == (False, True)
+    assert problem in done.ran.problems[0]
+    assert done.ticks[0] is not None
+    assert problem in done.ticks[0]  # the sensor says so too, and does not fail
+    archive = Archive(settings.home)
+    for stage in DATA:
+        now = head(settings, stage)
+        assert now is not None
+        assert now.id == before[stage].id
+        assert archive.table(now, "labels" if stage == Stage.ANNOTATIONS else stage).height == 70
+
+
+def test_text_in_a_number_column_is_quarantined_and_nothing_follows(settings: Settings):
+    before = make(settings, HOUSES, BATH)
+    many = pl.when(pl.col("id") == "bath-01050000").then(pl.lit("many")).otherwise("rooms").alias("rooms")
+    write(settings, text(sales()).with_columns(many))
+
+    done = run(settings)
+
+    assert done.made == ["annotations", "dataset"]
+    passed, said = done.checks["schema"]
+    assert (passed, "failing_rows: 1" in said, "rooms: 'many' is not an int" in said) == (False, True, True)
+    assert not done.ran.success
+    dataset, features = head(settings, Stage.DATASET), head(settings, Stage.FEATURES)
+    assert dataset is not None
+    assert features is not None
+    kept = Archive(settings.home).table(dataset, "quarantine")
+    assert kept.select("id", "rooms", "_reason").rows() == [("bath-01050000", "many", "rooms: 'many' is not an int")]
+    assert (dataset.record.facts["quarantined"], dataset.record.outputs[0].rows) == (1, 69)
+    assert features.id == before[Stage.FEATURES].id
+    assert Archive(settings.home).table(before[Stage.DATASET], "dataset").height == 70
+
+
+def test_a_share_of_failing_rows_that_is_allowed_is_left_out_and_the_rest_goes_on(settings: Settings):
+    make(settings, HOUSES, BATH)
+    many = pl.when(pl.col("id") == "bath-01050000").then(pl.lit("many")).otherwise("rooms").alias("rooms")
+    write(settings, text(sales()).with_columns(many))
+
+    done = run(settings, HOUSES.model_copy(update={"quarantine": 0.02}))
+
+    assert done.ran.success
+    assert "failing_rows: 1" in done.checks["schema"][1]
+    features = head(settings, Stage.FEATURES)
+    assert features is not None
+    assert features.record.outputs[0].rows == 69
+
+
+def test_rows_of_one_key_are_all_quarantined(settings: Settings):
+    twice = sales().filter(pl.col("id") == "bath-01050000").with_columns(price=1.0)
+    write(settings, pl.concat([sales(), twice]))
+
+    done = run(settings)
+
+    assert done.made == ["annotations", "dataset"]
+    passed, said = done.checks["keys_are_unique"]
+    assert (passed, "failing_rows: 2" in said, "bath-01050000" in said) == (False, True, True)
+    dataset = head(settings, Stage.DATASET)
+    assert dataset is not None
+    assert Archive(settings.home).table(dataset, "quarantine")["_reason"].unique().to_list() == [
+        "_key: 'bath-01050000' occurs more than once"
+    ]
+
+
+def test_a_label_that_was_never_seen_stops_at_the_annotations(settings: Settings):
+    make(settings, HOUSES, BATH)
+    perhaps = pl.when(pl.col("id") == "bath-01050000").then(pl.lit("perhaps")).otherwise("sold").alias("sold")
+    write(settings, text(sales()).with_columns(perhaps))
+
+    done = run(settings)
+
+    assert done.made == ["annotations"]
+    passed, said = done.checks["labels_are_known"]
+    assert (passed, "perhaps" in said) == (False, True)
+
+
+def test_a_features_function_that_looks_at_other_rows_is_refused_by_name(settings: Settings):
+    done = run(settings, HOUSES.model_copy(update={"features": f"{HERE}.by_mean"}))
+
+    passed, said = done.checks["features_are_row_local"]
+    assert not passed
+    assert "feature 'dear', expression" in said
+    assert 'col("price").mean()' in said
+    assert done.made == ["annotations", "dataset"]
+    assert head(settings, Stage.FEATURES) is None
+
+
+def test_a_window_without_rows_is_recorded_and_a_model_on_nothing_says_so(settings: Settings):
+    product = HOUSES.model_copy(update={"features": f"{HERE}.of_street"})
+    partition = "bath|2026-02-02"
+
+    data = run(settings, product, partition)
+    model = run(settings, product, partition, "retrain")
+
+    assert data.ran.success
+    assert data.made == [*DATA]
+    features = head(settings, Stage.FEATURES, partition)
+    assert features is not None
+    assert features.record.outputs[0].rows == 0
+    assert model.ran.problems == ("model: houses/model[bath|2026-02-02]: no labelled row in 2026-01-26 to 2026-02-02",)
+    assert not (settings.root / "mlflow.db").exists()  # no MLflow run was opened for nothing
+
+
+def test_a_model_leaves_out_the_windows_that_are_empty(settings: Settings):
+    for partition in ("bath|2026-01-12", "bath|2026-01-19"):
+        make(settings, HOUSES, partition)
+
+    model = make(settings, HOUSES, "bath|2026-01-19", Stage.MODEL)[Stage.MODEL]
+
+    assert [each.place.partition for each in model.record.inputs] == ["bath|2026-01-12"]
+
+
+def test_rows_of_which_nothing_can_be_learnt_are_named_and_no_model_is_kept(settings: Settings):
+    write(settings, sales(rows=5))
+    for partition in (BATH, "bath|2026-01-12"):
+        make(settings, HOUSES, partition)
+
+    few = run(
+        settings,
+        HOUSES.model_copy(update={"trainer": HOUSES.trainer.model_copy(update={"windows": 1})}),
+        BATH,
+        "retrain",
+    )
+
+    assert few.ran.problems == ("model: found 5 rows, 5 labels, 5 rows in windows; right is one number, 10 or more",)
+    assert head(settings, Stage.MODEL) is None
