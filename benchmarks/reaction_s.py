@@ -26,7 +26,7 @@ AIM = 60
 WITHIN_S = 300.0
 SERVE = ("serve", NAME, "--port", "0", "--clock", "replay")
 DRIFTED = f"all|{FIRST_DAY + DAY:%Y-%m-%d}"
-PARTS = ("judged", "decided", "trained", "promoted", "answered")
+PARTS = ("judged", "followed", "decided", "trained", "promoted", "answered")
 
 
 def measure() -> list[Result]:
@@ -81,7 +81,12 @@ def _second(client: Client) -> datetime | None:
 
 def _since_sealed(tiny: Tiny, answered: datetime) -> dict[str, float]:
     archive = Archive(tiny.settings.home)
-    stages = {"sealed": Stage.PREDICTIONS, "judged": Stage.PERFORMANCE, "trained": Stage.MODEL}
+    stages = {
+        "sealed": Stage.PREDICTIONS,
+        "judged": Stage.PERFORMANCE,
+        "followed": Stage.FEATURES,  # the window's rows and labels are data to learn from
+        "trained": Stage.MODEL,
+    }
     held = {part: archive.head(Place(product=NAME, stage=stage, partition=DRIFTED)) for part, stage in stages.items()}
     at = {part: datetime.fromisoformat(each.envelope.at) for part, each in held.items() if each is not None}
     asking = next(decision for decision in stored_decisions(tiny.settings.home, NAME) if decision.retrain)

@@ -85,6 +85,7 @@ def _running(parsers: Parsers) -> None:
     up.add_argument("--clock", choices=("server", "replay"), default="server")
     serve = _command(parsers, "serve", commands.serve, "the endpoint of one product")
     serve.add_argument("product")
+    serve.add_argument("--host", default="127.0.0.1", help="0.0.0.0 answers to other machines too")
     serve.add_argument("--port", type=int, default=8000, help="0 takes a free one")
     serve.add_argument("--clock", choices=("server", "replay"), default="server")
     backfill = _command(parsers, "backfill", commands.backfill, "make what is missing, failed or stale, in order, here")

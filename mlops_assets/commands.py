@@ -77,7 +77,7 @@ def serve(options: argparse.Namespace, settings: Settings) -> int:
     from mlops_assets.serving.server import serve
 
     product = read_catalogue(settings.defs).product(options.product)
-    return serve(product, settings, port=options.port, clock=options.clock)
+    return serve(product, settings, host=options.host, port=options.port, clock=options.clock)
 
 
 def backfill(options: argparse.Namespace, settings: Settings) -> int:

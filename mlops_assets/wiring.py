@@ -9,7 +9,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from dagster._core.definitions.utils import NoValueSentinel
 
 from mlops_assets.evidence.archive import Archive, Held
-from mlops_assets.evidence.records import Check, Json
+from mlops_assets.evidence.records import BrokenEvidence, Check, Json
 from mlops_assets.evidence.step import NotReady, Step
 from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.settings import load_settings
@@ -133,6 +133,8 @@ def events(context: dg.AssetExecutionContext, step: Step, then: Then | None = No
     except NotReady as problem:
         if problem.check:
             yield dg.AssetCheckResult(check_name=problem.check, passed=False, metadata={"problem": str(problem)})
+        raise dg.Failure(str(problem), allow_retries=False) from problem
+    except BrokenEvidence as problem:
         raise dg.Failure(str(problem), allow_retries=False) from problem
     context.log.info("%s: %s", held.record.place, "skipped, this recipe is already made" if held.skipped else "made")
     told = then(context, step, held) if then else Told()

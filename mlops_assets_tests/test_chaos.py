@@ -129,7 +129,7 @@ def test_a_demo_that_is_killed_anywhere_and_started_again_reaches_its_end(home: 
             demo.process.wait(random.Random(number).uniform(5, 60))
         demo.kill()
 
-    assert "every step happened" in ran(settings, "--home", str(home), "demo", within_s=600)
+    assert "the loop closed by itself" in ran(settings, "--home", str(home), "demo", within_s=600)
 
 
 def closes_the_loop(up: Started, client: Client, day: int) -> None:

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 
-from mlops_assets.cli import main
+from mlops_assets.cli import command_parser, main
 from mlops_assets.evidence.archive import Archive
 from mlops_assets.monitoring.stored import Stored, store_decision
 from mlops_assets_tests.deployment import Deployment
 
+K8S = Path(__file__).resolve().parent.parent / "k8s"
+WORKLOADS = ("Deployment", "StatefulSet")
 FIRST, SECOND = "2026-01-05", "2026-01-12"
 DECLARATION = """\
 type: mlops_assets.ModelProduct
@@ -264,6 +267,17 @@ def test_a_first_candidate_below_the_floor_is_refused_with_the_reason(empty: Dep
     said = empty.run("backfill", "shop", code=1).stdout
 
     assert re.search(r"failed: endpoint: shop has no champion yet: auc 0\.\d+ does not reach the floor 1", said)
+
+
+def test_the_commands_of_the_manifests_are_commands():
+    manifests = [document for path in sorted(K8S.rglob("*.yaml")) for document in yaml.safe_load_all(path.read_text())]
+    pods = [found["spec"]["template"]["spec"] for found in manifests if found.get("kind") in WORKLOADS]
+    commands = [container.get("command", []) for pod in pods for container in pod["containers"]]
+    ours = [command[1:] for command in commands if command[:1] == ["mlops-assets"]]
+
+    asked = [command_parser().parse_args(arguments) for arguments in ours]
+
+    assert [(options.product, options.host, options.port) for options in asked] == [("loans", "0.0.0.0", 8080)]
 
 
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["trace"], ["init", "x"], ["backfill", "x", "--stage", "champion"]])

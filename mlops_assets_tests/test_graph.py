@@ -318,6 +318,25 @@ def test_one_asset_of_one_partition_can_be_made_alone(history: History):
     ]
 
 
+def test_the_data_sensor_asks_for_what_is_new_and_for_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    settings = deployment(tmp_path)
+    for name, value in exports(settings).items():
+        monkeypatch.setenv(name, value)
+
+    with looped(settings, definitions(settings, HOUSES)) as loop:
+        first, second = loop.tick("houses_data"), loop.tick("houses_data")
+        late = sales().filter(pl.col("id").str.starts_with("bath-0112")).head(1).with_columns(id=pl.lit("bath-late"))
+        write(settings, pl.concat([sales(), late]))
+        third = loop.tick("houses_data")
+        others = [loop.tick(f"houses_{name}") for name in ("seal", "retrain")]
+
+    assert [ran.partition for ran in first] == partitions()
+    assert all(ran.success for ran in (*first, *third))
+    assert (second, [ran.partition for ran in third]) == ([], ["bath|2026-01-12"])
+    assert third[0].tags["mlops_assets/reason"].startswith("annotations: stale")
+    assert others == [[], []]  # without a champion there is neither traffic nor a reason to retrain
+
+
 def test_a_step_whose_input_failed_its_check_in_another_run_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     settings = deployment(tmp_path)
     for name, value in exports(settings).items():

@@ -53,7 +53,7 @@ def judge(live: Counts, reference: Reference) -> Verdict:
     if live.bins != reference.bins.id:
         raise ValueError(f"counts over bins {live.bins[:12]}, but the reference has bins {reference.bins.id[:12]}")
     windows = len(reference.windows)
-    if live.changes:
+    if live.changes and live.rows:  # a window without rows has no schema
         words = f"schema changed: {'; '.join(live.changes)}"
         return Verdict(state="drift", kind="schema", p_value=0.0, rows=live.rows, windows=windows, words=words)
     if problem := _too_little(live, reference):

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from mlops_assets.evidence.archive import Archive
+from mlops_assets.evidence.archive import Archive, Held
 from mlops_assets.evidence.clock import product_now
 from mlops_assets.evidence.ledger import Act, stamp
 from mlops_assets.evidence.step import NotReady, parse
@@ -141,17 +141,27 @@ def _labelled(product: ModelProduct, settings: Settings, archive: Archive, segme
             continue
         step = ModelStep(product=product, archive=archive, settings=settings)
         try:
-            trained = archive.made(step.prepare(f"{segment}|{window}").recipe) is not None
+            model = archive.made(step.prepare(f"{segment}|{window}").recipe)
         except NotReady:
             continue
         end = product.windows.bounds(window)[1] if product.windows else None
+        trained = model is not None and _decided_on(archive, model)
         return Labelled(window=window, rows=held.record.outputs[0].rows, end=end, trained=trained)
     return None
 
 
+def _decided_on(archive: Archive, model: Held) -> bool:
+    """Return whether the gate has seen a model; else its run was cut short, and has to be made again."""
+    decision = archive.head(msgspec.structs.replace(model.record.place, stage=Stage.CHAMPION))
+    return decision is not None and any(source.record == model.id for source in decision.record.inputs)
+
+
 def _due(product: ModelProduct, labelled: Labelled | None, now: datetime) -> tuple[str, datetime] | None:
-    """Return the next window to learn from, and when its labels are due."""
+    """Return the next window to learn from, if there is one, and when its labels are due."""
     if product.windows is None:
         return None
-    window = product.windows.key(labelled.end if labelled and labelled.end else now)
+    start = labelled.end if labelled and labelled.end else now
+    if not product.windows.holds(start):
+        return None
+    window = product.windows.key(start)
     return window, product.windows.bounds(window)[1] + product.label.delay

@@ -83,7 +83,7 @@ def test_an_empty_window_cannot_be_told(settings: Settings):
     judged = judge(settings)
 
     found = verdict(settings, judged[Stage.DRIFT])
-    assert (found.state, found.words) == ("cannot tell", "cannot tell: 0 rows in this window, needs 40")
+    assert (found.state, found.words) == ("cannot tell", "cannot tell: no predictions in this window")
     assert verdict(settings, judged[Stage.PERFORMANCE]).state == "cannot tell"
 
 

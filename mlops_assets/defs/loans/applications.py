@@ -139,15 +139,15 @@ def _draw(day: datetime, region: str, rows: int, seed: int) -> pl.DataFrame:
     seconds = np.sort(draw.integers(0, 86_400, rows))
     return pl.DataFrame(
         {
-            "application_id": [f"{region}-{day:%Y%m%d}-{row:04d}" for row in range(rows)],
+            "application_id": f"{region}-{day:%Y%m%d}-" + pl.int_range(rows, eager=True).cast(pl.String).str.zfill(4),
             "applied_at": pl.Series(seconds * 1_000_000, dtype=pl.Int64).cast(pl.Duration("us")) + day,
             "region": region,
             "salary": draw.uniform(20_000, 150_000, rows),
             "commission": draw.uniform(10_000, 75_000, rows).round(2),
             "age": draw.integers(20, 81, rows),
             "elevel": draw.integers(0, 5, rows),
-            "car": [f"make_{make:02d}" for make in draw.integers(1, 21, rows)],
-            "zipcode": [f"Z{code}" for code in zipcode],
+            "car": "make_" + pl.Series(draw.integers(1, 21, rows)).cast(pl.String).str.zfill(2),
+            "zipcode": "Z" + pl.Series(zipcode).cast(pl.String),
             "hvalue": ((9 - zipcode) * 100_000 * draw.uniform(0.5, 1.5, rows)).round(2),
             "hyears": draw.integers(1, 31, rows),
             "loan": draw.uniform(0, 500_000, rows).round(2),
