@@ -42,7 +42,7 @@ up: .venv/base ## the Dagster UI and daemon, and the endpoints, until Ctrl-C
 
 .PHONY: test
 test: .venv/full ## all tests, on two processes
-	@OMP_NUM_THREADS=1 .venv/bin/pytest -n 2
+	@OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadfile
 
 .PHONY: check
 check: .venv/full ## lint, format, types and layout

@@ -95,7 +95,9 @@ def test_every_path_of_the_folder_map_is_there():
     assert [name for name in packages if f"mlops_assets/{name}/" not in named and name != "components"] == []
 
 
-def test_every_job_asset_and_partition_of_the_readme_is_in_the_graph(tmp_path: Path):
+def test_every_job_asset_and_partition_of_the_readme_is_in_the_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("MLOPS_ASSETS_ROOT", "MLOPS_ASSETS_DEFS"):
+        monkeypatch.delenv(name, raising=False)
     text = section("Dagster's own commands")
     definitions = build(load_settings(home=tmp_path))
 
