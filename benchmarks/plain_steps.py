@@ -1,7 +1,5 @@
 """A product's history made by calling its steps in a script: the work of `backfill` without Dagster and MLflow."""
 
-import sys
-
 from mlops_assets.catalogue import read_catalogue
 from mlops_assets.evidence.archive import Archive, Held
 from mlops_assets.evidence.ledger import Act
@@ -10,7 +8,7 @@ from mlops_assets.intake.ingest import ingest
 from mlops_assets.operations.flow import step
 from mlops_assets.product import DATA, ModelProduct, Stage
 from mlops_assets.serving.steps import EndpointStep
-from mlops_assets.settings import Settings, load_settings
+from mlops_assets.settings import Settings
 from mlops_assets.windows import ALL
 
 
@@ -43,7 +41,3 @@ def _register(archive: Archive, product: ModelProduct, model: Held, version: int
             at=model.envelope.at,
         )
     )
-
-
-if __name__ == "__main__":
-    print(history(load_settings(), sys.argv[1]))

@@ -202,7 +202,7 @@ def _line(node: yaml.Node | None, loc: _Loc) -> int:
     return line
 
 
-def _from_python(file: Path) -> ModelProduct | None:
+def _from_python(file: Path) -> ModelProduct:
     spec = importlib.util.spec_from_file_location(f"mlops_assets.defs.{file.parent.name}.product", file)
     if spec is None or spec.loader is None:
         raise DeclarationError(f"{file}:1: not a Python module")
@@ -216,7 +216,9 @@ def _from_python(file: Path) -> ModelProduct | None:
     except BROKEN_CODE as error:
         raise DeclarationError(f"{file}:{_raised(file, error)}: {type(error).__name__}: {error}") from error
     product = getattr(module, "product", None)
-    return product if isinstance(product, ModelProduct) else None
+    if not isinstance(product, ModelProduct):
+        raise DeclarationError(f"{file}:1: found no `product`; right is `product = ModelProduct(...)`")
+    return product
 
 
 def _raised(file: Path, error: Exception) -> int:

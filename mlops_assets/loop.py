@@ -111,16 +111,24 @@ def dagster_home(settings: Settings) -> Path:
     return folder
 
 
+@contextmanager
+def opening(dagster_home: Path) -> Generator[None]:
+    """Hold the only right to open the instance in `dagster_home`: two that create its tables at once ruin them."""
+    with (dagster_home / ".opening.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def abandoned(dagster_home: Path) -> list[Path]:
     """Return the files of runs in the foreground whose process was killed; a file's name is the run's id."""
     found: list[Path] = []
     for path in (dagster_home / "foreground").glob("*"):
-        with path.open() as file:
-            try:
+        try:
+            with path.open() as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            found.append(path)
+        except (BlockingIOError, FileNotFoundError):  # under way, or finished since the folder was listed
+            continue
+        found.append(path)
     return found
 
 

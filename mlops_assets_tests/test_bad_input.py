@@ -1,17 +1,19 @@
 """Bad input, through the graph: the check fails, rows are kept and counted, nothing downstream runs, the past stays."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
 import pytest
 
+from mlops_assets.dataset.follow import due
 from mlops_assets.evidence.archive import Archive, Held
 from mlops_assets.evidence.records import Place
 from mlops_assets.graph import build_definitions
 from mlops_assets.loop import Ran
-from mlops_assets.product import DATA, ModelProduct, Stage
+from mlops_assets.product import DATA, Column, ModelProduct, Stage
 from mlops_assets.settings import Settings, exports
 from mlops_assets.training.resources import mlflow_resource
 from mlops_assets.wiring import Platform
@@ -167,6 +169,23 @@ def test_rows_of_one_key_are_all_quarantined(settings: Settings):
     assert Archive(settings.home).table(dataset, "quarantine")["_reason"].unique().to_list() == [
         "_key: 'bath-01050000' occurs more than once"
     ]
+
+
+def test_a_failed_window_is_asked_for_again_once_its_source_is_mended(settings: Settings):
+    product = HOUSES.model_copy(update={"columns": {"rooms": Column(type="int", max=9)}})
+    for partition in partitions():
+        make(settings, product, partition)
+    huge = pl.when(pl.col("id") == "bath-01050000").then(99).otherwise("rooms").alias("rooms")
+    write(settings, sales().with_columns(huge))
+    failed = run(settings, product)
+    waiting, _ = due(product, settings, datetime.now(UTC), None)
+    write(settings, sales().with_columns(rooms=pl.min_horizontal("rooms", 8)))
+
+    mended, _ = due(product, settings, datetime.now(UTC), None)
+
+    assert "rooms: '99' is not at most 9" in failed.checks["schema"][1]
+    assert waiting == []
+    assert BATH in [each.partition for each in mended]
 
 
 def test_a_label_that_was_never_seen_stops_at_the_annotations(settings: Settings):

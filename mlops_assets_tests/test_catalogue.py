@@ -244,6 +244,7 @@ def test_a_product_may_be_declared_in_python(settings: Settings):
         ("import Gate", "import Gat", "1: ImportError: cannot import name 'Gat'"),
         ("product = ModelProduct(", "product = ModelProduct(]", "3: SyntaxError: "),
         ('"prices"', "{}['name']", "4: KeyError: 'name'"),
+        ("product = ", "produkt = ", "1: found no `product`; right is `product = ModelProduct(...)`"),
     ],
 )
 def test_a_wrong_python_declaration_is_named_with_file_and_line(

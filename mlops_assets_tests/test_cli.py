@@ -264,7 +264,7 @@ def test_a_first_candidate_below_the_floor_is_refused_with_the_reason(empty: Dep
     (empty.folder / "defs" / "shop" / "defs.yaml").write_text(DECLARATION.replace("floor: 0.7", "floor: 1.0"))
     visits().with_columns(bought=pl.int_range(pl.len()) * 31 % 7 % 2).write_csv(empty.folder / "shop.csv")
 
-    said = empty.run("backfill", "shop", code=1).stdout
+    said = empty.run("backfill", "shop", "--windows", SECOND, code=1).stdout
 
     assert re.search(r"failed: endpoint: shop has no champion yet: auc 0\.\d+ does not reach the floor 1", said)
 

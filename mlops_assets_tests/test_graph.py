@@ -18,6 +18,7 @@ from mlops_assets.loop import Loop, Ran
 from mlops_assets.product import DATA, RETRAIN, SEAL, ModelProduct, Stage
 from mlops_assets.settings import Settings, exports, load_settings
 from mlops_assets.training.resources import mlflow_resource
+from mlops_assets.training.tracking import MlflowTracker
 from mlops_assets.wiring import Platform
 from mlops_assets_tests.houses import HOUSES, deployment, looped, make, partitions, sales, write
 
@@ -286,8 +287,6 @@ def test_a_decision_is_told_with_its_reason(history: History):
 
 
 def test_mlflow_and_the_record_name_each_other_and_the_aliases_say_what_the_ledger_says(history: History):
-    from mlops_assets.training.tracking import MlflowTracker
-
     tracker = MlflowTracker(history.settings.mlflow_uri)
     [model] = history.materializations("model", "york|2026-01-12")
 
@@ -303,7 +302,10 @@ def test_a_users_own_asset_logs_to_mlflow_beside_ours(history: History):
         asset_selection=[dg.AssetKey("own_report")], instance=history.loop.instance
     )
 
+    tracker = MlflowTracker(history.settings.mlflow_uri)
+    [run] = tracker.client.search_runs([tracker.experiment("mlops_assets")])
     assert result.success
+    assert (run.info.status, run.data.metrics) == ("FINISHED", {"sold": 0.5})
 
 
 def test_one_asset_of_one_partition_can_be_made_alone(history: History):
@@ -328,11 +330,14 @@ def test_the_data_sensor_asks_for_what_is_new_and_for_nothing_else(tmp_path: Pat
         late = sales().filter(pl.col("id").str.starts_with("bath-0112")).head(1).with_columns(id=pl.lit("bath-late"))
         write(settings, pl.concat([sales(), late]))
         third = loop.tick("houses_data")
+        write(settings, sales())
+        restored = loop.tick("houses_data")
         others = [loop.tick(f"houses_{name}") for name in ("seal", "retrain")]
 
     assert [ran.partition for ran in first] == partitions()
-    assert all(ran.success for ran in (*first, *third))
-    assert (second, [ran.partition for ran in third]) == ([], ["bath|2026-01-12"])
+    assert all(ran.success for ran in (*first, *third, *restored))
+    assert second == []
+    assert [[ran.partition for ran in asked] for asked in (third, restored)] == [["bath|2026-01-12"]] * 2
     assert third[0].tags["mlops_assets/reason"].startswith("annotations: stale")
     assert others == [[], []]  # without a champion there is neither traffic nor a reason to retrain
 

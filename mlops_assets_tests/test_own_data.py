@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
 
 from mlops_assets.cli import main
 from mlops_assets.evidence.archive import Archive
-from mlops_assets.evidence.records import Place
+from mlops_assets.evidence.records import Place, canonical, digest
+from mlops_assets.evidence.store import replace
 from mlops_assets.serving.ids import parse
 from mlops_assets_tests.deployment import Deployment
 
@@ -199,6 +201,25 @@ def test_a_missing_file_is_broken_evidence_too(traced: Proven, capsys: pytest.Ca
     away.rename(path)
     assert code == 3
     assert f"{path}: missing" in capsys.readouterr().out
+
+
+def test_an_envelope_that_the_journal_does_not_know_proves_nothing(traced: Proven, capsys: pytest.CaptureFixture[str]):
+    archive = Archive(traced.home)
+    held = archive.head(Place(product="flats", stage="model", partition="all|all"))
+    assert held is not None
+    forged = canonical(msgspec.structs.replace(held.envelope, host="elsewhere"))
+    pointer = traced.home / "records" / held.id[:2] / f"{held.id}.envelope"
+    envelope = traced.home / "envelopes" / digest(forged)[:2] / digest(forged)
+    before = pointer.read_bytes()
+    replace(envelope, forged)
+    pointer.write_bytes(digest(forged).encode())
+
+    code = main(["trace", traced.prediction])
+
+    pointer.write_bytes(before)
+    envelope.unlink()
+    assert code == 3
+    assert f"journal.jsonl: flats/model[all|all]: the envelope of record {held.id[:12]}" in capsys.readouterr().out
 
 
 def test_a_damaged_log_is_broken_evidence_while_the_prediction_is_only_there(

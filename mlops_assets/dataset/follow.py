@@ -9,7 +9,7 @@ from mlops_assets.dataset.step import DatasetStep
 from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.clock import product_now
 from mlops_assets.evidence.records import canonical, digest
-from mlops_assets.evidence.step import parse
+from mlops_assets.evidence.step import Step, parse
 from mlops_assets.intake.ingest import ingest
 from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.settings import Settings
@@ -45,19 +45,19 @@ def due(product: ModelProduct, settings: Settings, wall: datetime, cursor: str |
 
 
 def _due(product: ModelProduct, settings: Settings, archive: Archive, partition: str) -> Iterator[Due]:
-    annotations = AnnotationsStep(product=product, archive=archive, settings=settings)
-    dataset = DatasetStep(product=product, archive=archive, settings=settings)
-    status, why = annotations.status(partition)
-    if status != "done":
-        yield Due(
-            partition=partition, version=annotations.prepare(partition).recipe.id[:16], why=f"annotations: {status}"
-        )
-        return
-    status, why = dataset.status(partition)
-    if status in ("missing", "stale"):
-        yield Due(
-            partition=partition, version=dataset.prepare(partition).recipe.id[:16], why=f"dataset: {status}, {why}"
-        )
+    """Yield the partition if a stage of it is missing or stale; one that failed its check waits for other inputs."""
+    for kind in (AnnotationsStep, DatasetStep):
+        step = kind(product=product, archive=archive, settings=settings)
+        status, why = step.status(partition)
+        if status in ("missing", "stale"):
+            yield Due(partition=partition, version=_version(step, partition), why=f"{step.stage}: {status}, {why}")
+            return
+
+
+def _version(step: Step, partition: str) -> str:
+    """Return what is asked for, and from where: inputs that are again as they once were are made again."""
+    head = step.archive.head(step.place(partition))
+    return digest(canonical([step.prepare(partition).recipe.id, head.id if head else None]))[:16]
 
 
 def _served(product: ModelProduct, sealed: dict[str, str]) -> set[str]:

@@ -107,18 +107,18 @@ class Archive:
         pointer = self._path("recipes", recipe.id)
         if not pointer.exists():
             return None
-        held = self.held(pointer.read_text())
+        held = self.held(self._pointed(pointer))
         return held if all(self.store.holds(file) for file in held.envelope.files) else None
 
     def head(self, place: Place) -> Held | None:
         """Return the current record of `place`, or None before the first."""
         path = self._head(place)
-        return self.held(path.read_text()) if path.exists() else None
+        return self.held(self._pointed(path)) if path.exists() else None
 
     def heads(self, product: str, stage: str) -> dict[str, str]:
         """Return the current record id of every partition of a stage."""
         folder = self.home / "heads" / product / stage
-        return {path.name: path.read_text() for path in sorted(folder.glob("[!.]*"))} if folder.exists() else {}
+        return {path.name: self._pointed(path) for path in sorted(folder.glob("[!.]*"))} if folder.exists() else {}
 
     def has(self, record_id: str) -> bool:
         """Return whether there is a record of this id."""
@@ -172,6 +172,12 @@ class Archive:
         path = self._head(place)
         if not path.exists() or path.read_text() != record_id:
             replace(path, record_id.encode())
+
+    def _pointed(self, path: Path) -> str:
+        named = path.read_bytes().decode(errors="replace")
+        if not self.has(named):
+            raise BrokenEvidence(str(path), f"changed, or missing is the record that it names, {named[:64]!r}")
+        return named
 
     def _verified(self, kind: str, sha: str) -> bytes:
         path = self._path(kind, sha)

@@ -46,9 +46,11 @@ class Chain:
             file.seek(self._offset)
             data = file.read()
         whole = data[: data.rfind(b"\n") + 1]
-        for line in whole.splitlines():
+        for line in whole.split(b"\n")[:-1]:
             self._read.append(self._checked(line))
         self._offset += len(whole)
+        if _is_link(data[len(whole) : -1]):
+            raise BrokenEvidence(f"{self.path}:{len(self._read) + 1}", "changed; a whole line without its end")
         return self._read
 
     def reread(self) -> list[Link]:
@@ -85,13 +87,22 @@ class Chain:
         previous = self._read[-1].hash if self._read else GENESIS
         try:
             link = msgspec.json.decode(line, type=Link)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BrokenEvidence(f"{self.path}:{number + 1}", f"not a line of this file ({error})") from error
-        if (link.number, link.previous) != (number, previous) or link.hash != _hash(number, previous, link.body):
+        sound = link.hash == _hash(number, previous, link.body) and canonical(link) == line
+        if not sound or (link.number, link.previous) != (number, previous):
             raise BrokenEvidence(
                 f"{self.path}:{number + 1}", "changed, removed or out of order; its hash does not follow"
             )
         return link
+
+
+def _is_link(tail: bytes) -> bool:
+    """Return whether a line is complete: what a crash leaves of one, less its last byte, never is."""
+    try:
+        return bool(tail) and bool(msgspec.json.decode(tail, type=Link))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
 
 
 def _hash(number: int, previous: str, body: dict[str, Json]) -> str:

@@ -5,12 +5,12 @@ one NaN and no -0.0, text as length and 40 bytes or a digest, nulls as zeros and
 leaves make a group; the root is sha256 over schema, row count and groups, so a row can be proven with its group alone.
 """
 
-import hashlib
+from hashlib import blake2b, sha256
 
 import numpy as np
 import polars as pl
 
-BATCH = 65_536
+BATCH = 16_384  # rows at a time: what is encoded stays in the cache of a core
 GROUP = 1_024
 _INLINE = 40  # bytes of text that stand in the row itself: keys and UUIDs (36) do, so that few cells need a digest
 _Bytes = np.ndarray[tuple[int, int], np.dtype[np.uint8]]
@@ -25,11 +25,11 @@ def content_root(frame: pl.DataFrame) -> str:
     width = sum(_width(name, dtype) for name, dtype in frame.schema.items()) + (frame.width + 7) // 8
     groups: list[bytes] = []
     for start in range(0, frame.height, BATCH):
-        rows = memoryview(_rows(frame[start : start + BATCH], width).tobytes())
-        leaves = b"".join([hashlib.sha256(rows[at : at + width]).digest() for at in range(0, len(rows), width)])
-        groups += [hashlib.sha256(leaves[at : at + 32 * GROUP]).digest() for at in range(0, len(leaves), 32 * GROUP)]
+        rows = _rows(frame[start : start + BATCH], width).tobytes()
+        leaves = b"".join([sha256(rows[at : at + width]).digest() for at in range(0, len(rows), width)])
+        groups += [sha256(leaves[at : at + 32 * GROUP]).digest() for at in range(0, len(leaves), 32 * GROUP)]
     schema = repr(schema_of(frame)).encode()
-    return hashlib.sha256(schema + frame.height.to_bytes(8, "little") + b"".join(groups)).hexdigest()
+    return sha256(schema + frame.height.to_bytes(8, "little") + b"".join(groups)).hexdigest()
 
 
 def schema_of(frame: pl.DataFrame) -> list[tuple[str, str]]:
@@ -85,14 +85,18 @@ def _cells(series: pl.Series) -> _Bytes:
 def _text(series: pl.Series) -> _Bytes:
     """Return 41 bytes a cell: the length and UTF-8 padded to 40, or 255 and the blake2b-128 of longer text."""
     cells = series.fill_null("")
-    long = cells.str.len_bytes() > _INLINE
-    short = cells.set(long, "")
-    lengths = short.str.len_bytes().to_numpy()
+    lengths = cells.str.len_bytes().to_numpy()
+    long = lengths > _INLINE
     out = np.zeros((len(cells), 1 + _INLINE), np.uint8)
     out[:, 0] = np.where(long, 255, lengths)
+    if long.any():
+        digests = [blake2b(cell, digest_size=16).digest() for cell in cells.filter(long).cast(pl.Binary)]
+        out[long, 1:17] = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 16)
+        cells, lengths = cells.set(pl.Series(long), ""), np.where(long, 0, lengths)
     longest = int(lengths.max(initial=0))
-    within = np.arange(longest) < lengths[:, None]
-    out[:, 1 : 1 + longest][within] = np.frombuffer(short.str.join("").item().encode(), np.uint8)
-    digests = [hashlib.blake2b(cell, digest_size=16).digest() for cell in cells.filter(long).cast(pl.Binary)]
-    out[long.to_numpy(), 1:17] = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 16)
+    text = np.frombuffer(cells.str.join("").cast(pl.Binary).item(), np.uint8)
+    if len(text) == len(cells) * longest:  # all of one length
+        out[:, 1 : 1 + longest] = text.reshape(len(cells), longest)
+    else:
+        out[:, 1 : 1 + longest][np.arange(longest) < lengths[:, None]] = text
     return out

@@ -47,6 +47,13 @@ class Ledger:
         moves = [act for act in self.acts(product, "promote", "rollback") if act.segment == segment]
         return moves[-1] if moves else None
 
+    def predecessor(self, product: str, segment: str) -> int | None:
+        """Return the version that was champion before the champion first was: rolled back twice goes back two."""
+        moves = [act for act in self.acts(product, "promote", "rollback") if act.segment == segment]
+        order = list(dict.fromkeys(act.version for act in moves))
+        at = order.index(moves[-1].version) if moves else 0
+        return order[at - 1] if at else None
+
     def version(self, product: str, version: int) -> Act | None:
         """Return the registration of `product@version`."""
         return next((act for act in self.acts(product, "register") if act.version == version), None)

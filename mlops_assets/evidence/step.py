@@ -66,10 +66,12 @@ class Step(ABC):
             return "blocked", str(problem)
         if head is None:
             return "missing", "never made"
+        if head.record.recipe != recipe.id:
+            return "stale", "its recipe has changed: new inputs, parameters or code"
         if head.record.failed:
             return "failed", f"check failed: {', '.join(head.record.failed)}"
-        if head.record.recipe != recipe.id or self.archive.made(recipe) is None:
-            return "stale", "its recipe has changed: new inputs, parameters or code"
+        if self.archive.made(recipe) is None:
+            return "stale", "a file of its record is missing"
         return "done", ""
 
     def place(self, partition: str, stage: Stage | str | None = None) -> Place:

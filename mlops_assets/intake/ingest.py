@@ -96,7 +96,11 @@ def columns_of(archive: Archive, product: ModelProduct) -> tuple[Held, dict[str,
 def _ingested(archive: Archive, product: ModelProduct, settings: Settings) -> Held:
     seen = fingerprint(product.source, settings.root, _hashes)
     recipe = Recipe(place=_place(product, SOURCE, ALL), params=_declared(product), state={"source": seen}, code=_code())
-    return archive.make(recipe, [], lambda: _read(archive, product, settings, seen))
+    current = archive.head(recipe.place)
+    if current is not None and current.record.recipe == recipe.id:
+        return archive.make(recipe, [], lambda: _read(archive, product, settings, seen))
+    built = _read(archive, product, settings, seen)  # also of a source as it once was: its parts have to be the current
+    return archive.make(recipe, [], lambda: built)
 
 
 def _read(archive: Archive, product: ModelProduct, settings: Settings, seen: str) -> Built:

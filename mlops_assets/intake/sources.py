@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from mlops_assets.evidence.content import content_root
-from mlops_assets.intake.functions import did_you_mean, function_named
+from mlops_assets.intake.functions import BROKEN_CODE, did_you_mean, function_named
 from mlops_assets.product import ModelProduct, Source
 
 
@@ -25,7 +25,7 @@ def read_source(source: Source, root: Path) -> pl.DataFrame:
         LookupError: If the declared function does not exist.
     """
     if source.function is not None:
-        frame = _call(source.function).collect()
+        frame = _collected(source.function)
     else:
         frame = _together([(file, _scan(file)) for file in source_files(source, root)])
     if frame.is_empty():
@@ -99,7 +99,10 @@ def fingerprint(source: Source, root: Path, cache: MutableMapping[str, str] | No
     `cache` keeps a file's hash by its path, size and time of change.
     """
     if source.function is not None:
-        return content_root(_call(source.function).collect())
+        try:
+            return content_root(_collected(source.function))
+        except TypeError as error:
+            raise SourceError(f"{source.function}: {error}") from error
     files = source_files(source, root)
     hashes = [_file_hash(file, {} if cache is None else cache) for file in files]
     named = "\n".join(f"{file.name} {sha}" for file, sha in zip(files, hashes, strict=True))
@@ -179,10 +182,21 @@ def _together(scans: list[tuple[Path, pl.LazyFrame]]) -> pl.DataFrame:
 
 
 def _call(path: str) -> pl.LazyFrame:
-    result = function_named(path)()
+    function = function_named(path)
+    try:
+        result = function()
+    except (*BROKEN_CODE, pl.exceptions.PolarsError) as error:
+        raise SourceError(f"{path}: {type(error).__name__}: {_first_line(error)}") from error
     if not isinstance(result, pl.LazyFrame | pl.DataFrame):
         raise SourceError(f"{path}: returned a {type(result).__name__}; right is a polars LazyFrame or DataFrame")
     return result.lazy()
+
+
+def _collected(path: str) -> pl.DataFrame:
+    try:
+        return _call(path).collect()
+    except pl.exceptions.PolarsError as error:
+        raise SourceError(f"{path}: {type(error).__name__}: {_first_line(error)}") from error
 
 
 def _file_hash(file: Path, cache: MutableMapping[str, str]) -> str:

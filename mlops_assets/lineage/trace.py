@@ -5,7 +5,7 @@ import re
 import msgspec
 
 from mlops_assets.evidence.archive import Archive, Held
-from mlops_assets.evidence.records import BrokenEvidence, Place
+from mlops_assets.evidence.records import BrokenEvidence, Place, canonical, digest
 from mlops_assets.lineage.predictions import Found, lookup
 from mlops_assets.lineage.proof import (
     ApprovalFacts,
@@ -40,6 +40,7 @@ def trace(settings: Settings, ref: str, *, budget_s: float | None) -> Proof:
     for root in roots:
         whole = found is None or root == roots[-1]  # a deployment leads to the models of other segments too
         walk(archive, root, budget_s=budget_s, ancestors=whole, into=proof.walked)
+    _verify_journal(archive, proof.walked)
     _fill(archive, proof)
     return proof
 
@@ -90,6 +91,18 @@ def _verify_chains(archive: Archive, walked: Walk) -> None:
             chain.reread()
         except BrokenEvidence as problem:
             walked.broken.append(str(problem))
+
+
+def _verify_journal(archive: Archive, walked: Walk) -> None:
+    """Check that each record's envelope is one that the journal has of it: else files could be replaced with it."""
+    try:
+        known = {(link.body["record"], link.body["envelope"]) for link in archive.journal.links()}
+    except BrokenEvidence:
+        return  # told already
+    for held in walked.records.values():
+        if (held.id, digest(canonical(held.envelope))) not in known:
+            problem = f"{held.record.place}: the envelope of record {held.id[:12]}… is not in it"
+            walked.broken.append(str(BrokenEvidence(str(archive.journal.path), problem)))
 
 
 def _prediction(found: Found) -> PredictionFacts:

@@ -54,7 +54,7 @@ def _moved(ledger: Ledger, product: ModelProduct, segment: str, to: int | None, 
     if current is None:
         return None
     held = [act for act in ledger.acts(product.name, "promote", "rollback") if act.segment == segment]
-    wanted = to if to is not None else next((a.version for a in reversed(held) if a.version != current.version), None)
+    wanted = to if to is not None else ledger.predecessor(product.name, segment)
     target = next((act for act in reversed(held) if act.version == wanted), None)
     if target is None or target.version == current.version:
         return None

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from mlops_assets.loop import Loop, Ran, dagster_home
+from mlops_assets.loop import Loop, Ran, dagster_home, opening
 from mlops_assets.operations.lost import report_lost
 from mlops_assets.settings import Settings, adopt
 
@@ -18,6 +18,7 @@ def foreground(settings: Settings, *, on_run: Callable[[Ran], None] = lambda _: 
 
     from mlops_assets.definitions import build
 
-    instance = dg.DagsterInstance.get()
+    with opening(home):
+        instance = dg.DagsterInstance.get()
     report_lost(instance, home)
     return Loop(definitions=build(settings), instance=instance, dagster_home=home, on_run=on_run)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from mlops_assets.catalogue import read_catalogue
-from mlops_assets.loop import dagster_home
+from mlops_assets.loop import dagster_home, opening
 from mlops_assets.operations.children import Children, children
 from mlops_assets.operations.lost import report_lost
 from mlops_assets.settings import PACKAGE, Settings, environment
@@ -61,7 +61,9 @@ def up(settings: Settings, *, port: int, endpoint_port: int, clock: str) -> int:
 def _take_up(settings: Settings) -> None:
     """Report what a killed predecessor left under way as failed; the daemon then retries it."""
     home = dagster_home(settings)
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+    with opening(home):
+        opened = dg.DagsterInstance.from_config(str(home))
+    with opened as instance:
         if lost := report_lost(instance, home):
             print(f"{len(lost)} run{'s' if len(lost) > 1 else ''} of a killed process taken up again", flush=True)
 

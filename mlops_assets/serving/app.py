@@ -32,6 +32,7 @@ from mlops_assets.serving.outcomes import OutcomeLog, filed_outcomes, labels_of,
 from mlops_assets.serving.refusal import Refused
 
 _JSON_LENGTH = b"inference-header-content-length"
+_LENGTH_DIGITS = 18
 
 Handler = Callable[[Scope, bytes, int], Awaitable[Answer]]
 
@@ -111,8 +112,10 @@ class App:
 
     async def _infer(self, scope: Scope, body: bytes, began_ns: int) -> Answer:
         length = header(scope, _JSON_LENGTH)
-        if length is not None and not length.isdigit():
-            raise Refused(400, f"header Inference-Header-Content-Length: found {length!r}; right is a number of bytes")
+        if length is not None and (not length.isdigit() or len(length) > _LENGTH_DIGITS):
+            raise Refused(
+                400, f"header Inference-Header-Content-Length: found {length[:60]!r}; right is a number of bytes"
+            )
         form = self._forms.infer(body, None if length is None else int(length))
         return await self._inference.answer(form, self._now(scope), began_ns)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LATEST_MS = (1 << 48) - 1
+_END_MS = (datetime(9999, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(milliseconds=1)  # a window has to end by then
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,8 @@ def parse(value: str) -> InferenceId:
             request = bytes.fromhex(uuid.replace("-", ""))
         except ValueError:
             request = b""
-        if len(request) == 16 and text(request) == uuid and request[6] >> 4 == 7 and request[8] >> 6 == 0b10:
+        right = len(request) == 16 and text(request) == uuid and request[6] >> 4 == 7 and request[8] >> 6 == 0b10
+        if right and ms_of(request) < _END_MS:
             return InferenceId(request=request, row=int(row) if dot else None)
     raise ValueError(f"{value[:60]!r} is no inference id; right is a UUIDv7, or <UUIDv7>.<row> for a row of a batch")
 
@@ -90,9 +91,9 @@ def to_ms(at: datetime) -> int:
     """Return an aware datetime as ms since 1970, rounded down.
 
     Raises:
-        ValueError: If it does not fit the 48 bits of an id's time.
+        ValueError: If it is before 1970 or after 9998.
     """
     ms = (at - EPOCH) // timedelta(milliseconds=1)
-    if not 0 <= ms <= _LATEST_MS:
-        raise ValueError(f"{at.isoformat()} is no time for an inference id; right is 1970-01-01 or later")
+    if not 0 <= ms < _END_MS:
+        raise ValueError(f"{at.isoformat()} is no time for an inference id; right is a year from 1970 to 9998")
     return ms

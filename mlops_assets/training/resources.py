@@ -125,7 +125,8 @@ def _as_it_is() -> Generator[None]:
 
 
 def _stopped(context: dg.InitResourceContext) -> bool:
-    if sys.exc_info()[0] is not None or context.instance is None or context.run_id is None:
+    instance, run = context.instance, context.run
+    if sys.exc_info()[0] is not None or instance is None or run is None:
         return True
-    failures = context.instance.get_records_for_run(context.run_id, of_type=dg.DagsterEventType.STEP_FAILURE, limit=1)
+    failures = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE, limit=1)
     return bool(failures.records)

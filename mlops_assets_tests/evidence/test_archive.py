@@ -88,6 +88,46 @@ def test_a_changed_journal_line_is_named(tmp_path: Path):
         Archive(tmp_path).journal.links()
 
 
+@pytest.mark.parametrize("line", [0, 1])
+@pytest.mark.parametrize("bit", [0x07, 0x20, 0x80])
+def test_a_changed_byte_of_a_chain_is_seen_wherever_it_is(tmp_path: Path, line: int, bit: int):
+    make(Archive(tmp_path), windows=1)
+    make(Archive(tmp_path), windows=2)
+    journal = tmp_path / "journal.jsonl"
+    whole = journal.read_bytes()
+    end = len(whole.splitlines(keepends=True)[0]) if line == 0 else len(whole)
+
+    for at in (end - 1, end - 2, end - 100):
+        journal.write_bytes(whole[:at] + bytes([whole[at] ^ bit]) + whole[at + 1 :])
+        with pytest.raises(BrokenEvidence, match=r"journal\.jsonl:"):
+            Archive(tmp_path).journal.links()
+
+
+@pytest.mark.parametrize("bit", [0x01, 0x80])
+def test_a_changed_head_is_named(tmp_path: Path, bit: int):
+    archive = Archive(tmp_path)
+    make(archive)
+    [head] = tmp_path.glob("heads/*/*/*")
+    whole = head.read_bytes()
+    head.write_bytes(whole[:5] + bytes([whole[5] ^ bit]) + whole[6:])
+
+    with pytest.raises(BrokenEvidence, match="changed, or missing is the record that it names") as broken:
+        archive.head(PLACE)
+    assert broken.value.path == str(head)
+    with pytest.raises(BrokenEvidence):
+        archive.heads("loans", "dataset")
+
+
+def test_a_damaged_file_is_mended_when_it_is_made_again(tmp_path: Path):
+    held = make(Archive(tmp_path))
+    stored = tmp_path / held.file("rows").address
+    whole = stored.read_bytes()
+    stored.write_bytes(whole[:10])
+
+    assert make(Archive(tmp_path)).skipped is False
+    assert stored.read_bytes() == whole
+
+
 def test_a_torn_last_line_is_cut_off_by_the_next_writer(tmp_path: Path):
     make(Archive(tmp_path), windows=1)
     with (tmp_path / "journal.jsonl").open("ab") as journal:

@@ -49,6 +49,16 @@ def test_a_promotion_against_an_old_champion_is_refused(tmp_path: Path):
         ledger.move_champion(act(3), expected=1)
 
 
+def test_before_a_champion_is_the_one_before_it_first_was(tmp_path: Path):
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    before = [ledger.predecessor("loans", "north")]
+    for each in (act(1), act(2), act(3), act(2, "rollback"), act(1, "rollback")):
+        ledger.add(each)
+        before.append(ledger.predecessor("loans", "north"))
+
+    assert before == [None, None, 1, 2, 1, None]
+
+
 def test_a_version_belongs_to_one_record(tmp_path: Path):
     ledger = Ledger(tmp_path / "ledger.jsonl")
     ledger.register(act(1, "register", "a"))

@@ -185,6 +185,19 @@ def test_a_new_column_is_taken_in_once_it_is_declared(settings: Settings):
     assert "garden" in table(settings, "rows").columns
 
 
+def test_a_source_that_is_restored_is_read_as_it_was(settings: Settings):
+    first = read(settings)
+    before = table(settings, "rows")
+    write(settings, broken("rooms", "9", "bath-01050000"))
+    read(settings)
+    write(settings, sales())
+
+    restored = read(settings)
+
+    assert restored == first
+    assert table(settings, "rows").equals(before)
+
+
 def test_columns_are_not_known_before_the_first_load(settings: Settings):
     with pytest.raises(NotReady, match="the source was never read; materialize houses/annotations"):
         columns_of(Archive(settings.home), HOUSES)

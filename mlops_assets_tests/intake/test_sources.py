@@ -13,6 +13,10 @@ def houses() -> pl.DataFrame:
     return pl.DataFrame({"id": [1, 2], "price": [3.5, 4.5]})
 
 
+def fails() -> pl.DataFrame:
+    raise ConnectionError("the database is down")
+
+
 def nothing_like_a_table() -> int:
     return 7
 
@@ -107,6 +111,15 @@ def test_the_fingerprint_follows_the_content_and_not_the_place(tmp_path: Path):
     assert fingerprint(Source(function=f"{HERE}.houses"), tmp_path) == fingerprint(
         Source(function=f"{HERE}.houses"), tmp_path
     )
+
+
+def test_a_function_that_raises_is_named_with_what_it_raised():
+    source = Source(function=f"{HERE}.fails")
+
+    with pytest.raises(SourceError, match=r"fails: ConnectionError: the database is down"):
+        read_source(source, Path())
+    with pytest.raises(SourceError, match=r"fails: ConnectionError: the database is down"):
+        fingerprint(source, Path())
 
 
 def test_a_file_is_hashed_once_until_it_changes(tmp_path: Path):

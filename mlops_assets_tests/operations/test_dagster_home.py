@@ -1,9 +1,31 @@
 """Dagster's folder holds the shipped configuration, unless somebody put another one there."""
 
-from mlops_assets.loop import dagster_home
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import dagster as dg
+
+from mlops_assets.loop import dagster_home, opening
 from mlops_assets.settings import PACKAGE, Settings
 
 SHIPPED = PACKAGE.parent / "dagster.yaml"
+
+
+def runs_in(home: Path) -> int:
+    with opening(home):
+        opened = dg.DagsterInstance.from_config(str(home))
+    with opened as instance:
+        return instance.get_runs_count()
+
+
+def test_processes_that_open_a_new_home_at_once_do_not_ruin_it(settings: Settings):
+    home = dagster_home(settings)
+
+    with ProcessPoolExecutor(3, mp_context=get_context("spawn")) as pool:
+        counts = list(pool.map(runs_in, [home] * 3))
+
+    assert [*counts, runs_in(home)] == [0, 0, 0, 0]
 
 
 def test_the_shipped_configuration_is_copied(settings: Settings):

@@ -182,6 +182,9 @@ def test_outcomes_of_known_predictions_are_accepted_and_others_are_named(served)
     unknown = served.post(OUTCOMES, {"outcomes": [*right, {"inference_id": never, "label": 1}]})
     no_class = served.post(OUTCOMES, {"outcomes": [{"inference_id": single, "label": True}]})
 
+    far = served.post(OUTCOMES, {"outcomes": [{"inference_id": "ffffffff-ffff-7fff-bfff-ffffffffffff", "label": 1}]})
+
+    assert far.status == 422
     assert (accepted.status, accepted.body) == (200, {"accepted": 2})
     assert (whole_batch.status, unknown.status, no_class.status) == (422, 422, 422)
     assert f"row 2: field 'inference_id': found {never}, which was never given out" in unknown.body["error"]

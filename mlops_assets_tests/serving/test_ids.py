@@ -59,6 +59,7 @@ def test_an_id_and_a_row_of_a_batch_are_read_back():
         "01a1fe29-3948-7005-a2cc-29250a79f968.1.2",
         "01a1fe29-3948-7005-a2cc-29250a79f968.²",
         "01a1fe29-3948-7005-a2cc-29250a79f96g",
+        "ffffffff-ffff-7fff-bfff-ffffffffffff",  # of the year 10889
     ],
 )
 def test_what_is_no_id_is_refused(wrong):
