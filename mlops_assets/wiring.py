@@ -16,6 +16,7 @@ from mlops_assets.settings import load_settings
 from mlops_assets.windows import ALL, FORMATS, Grid
 
 Materialized = dg.MaterializeResult[type[NoValueSentinel]]
+ATTEMPTS = 3  # of a run that a sensor asked for and that failed
 Events = Iterator[Materialized | dg.AssetCheckResult]
 
 
@@ -198,6 +199,18 @@ def external(product: ModelProduct, name: str, description: str, kinds: set[str]
     """Return the spec of something outside the graph that a stage follows."""
     key = dg.AssetKey(product.key(name))
     return dg.AssetSpec(key, group_name=product.name, description=description, kinds=kinds, owners=list(product.owners))
+
+
+def fresh_key(instance: dg.DagsterInstance, job: str, key: str) -> str | None:
+    """Return the key under which to ask for a run, again if it failed; None once it was made, or failed thrice."""
+    for attempt in range(1, ATTEMPTS + 1):
+        numbered = key if attempt == 1 else f"{key} attempt {attempt}"
+        runs = instance.get_runs(dg.RunsFilter(job_name=job, tags={"dagster/run_key": numbered}), limit=1)
+        if not runs:
+            return numbered
+        if runs[0].status != dg.DagsterRunStatus.FAILURE:
+            return None
+    return None
 
 
 def quiet(level: str) -> dict[str, Json]:

@@ -46,7 +46,7 @@ class AnnotationsStep(Step):
                 "before": before.record.root if before else "",
                 "columns": columns_of(self.archive, self.product)[0].record.root,
             },
-            code=code_id("mlops_assets.annotations.labels", "mlops_assets.annotations.shares"),
+            code=code_id("mlops_assets.annotations.step"),
         )
         return Prepared(recipe=recipe, inputs=inputs, build=partial(self._build, source, sealed, before))
 

@@ -8,11 +8,14 @@ from mlops_assets.annotations.step import AnnotationsStep
 from mlops_assets.dataset.step import DatasetStep
 from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.clock import product_now
-from mlops_assets.evidence.records import canonical, digest
+from mlops_assets.evidence.records import Place, canonical, digest
 from mlops_assets.evidence.step import Step, parse
 from mlops_assets.intake.ingest import ingest
 from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.settings import Settings
+
+
+DUE = "due"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +28,7 @@ class Due:
 
 
 def due(product: ModelProduct, settings: Settings, wall: datetime, cursor: str | None) -> tuple[list[Due], str]:
-    """Return the partitions to make, oldest first, and the cursor under which nothing else is new.
+    """Return the partitions to make, oldest first, and the cursor: `due` as long as there are any.
 
     A window is looked at once it has ended and its labels are due, by the product's clock.
 
@@ -41,7 +44,8 @@ def due(product: ModelProduct, settings: Settings, wall: datetime, cursor: str |
     seen = digest(canonical({"source": manifest.record, "sealed": sealed, "mature": mature}))
     if seen == cursor:
         return [], seen
-    return [found for partition in mature for found in _due(product, settings, archive, partition)], seen
+    found = [each for partition in mature for each in _due(product, settings, archive, partition)]
+    return found, DUE if found else seen  # what is due is looked at again, in case that its run fails
 
 
 def _due(product: ModelProduct, settings: Settings, archive: Archive, partition: str) -> Iterator[Due]:
@@ -52,6 +56,12 @@ def _due(product: ModelProduct, settings: Settings, archive: Archive, partition:
         if status in ("missing", "stale"):
             yield Due(partition=partition, version=_version(step, partition), why=f"{step.stage}: {status}, {why}")
             return
+    dataset = archive.head(Place(product=product.name, stage=Stage.DATASET, partition=partition))
+    features = archive.head(Place(product=product.name, stage=Stage.FEATURES, partition=partition))
+    if dataset is None or dataset.record.failed:
+        return
+    if features is None or all(source.root != dataset.record.root for source in features.record.inputs):
+        yield Due(partition=partition, version=dataset.id[:16], why="features: not of this dataset")
 
 
 def _version(step: Step, partition: str) -> str:

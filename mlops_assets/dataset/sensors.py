@@ -8,7 +8,7 @@ from mlops_assets.dataset.follow import due
 from mlops_assets.evidence.step import NotReady
 from mlops_assets.product import ModelProduct
 from mlops_assets.settings import load_settings
-from mlops_assets.wiring import UnresolvedAssetJobDefinition
+from mlops_assets.wiring import UnresolvedAssetJobDefinition, fresh_key
 
 EVERY_S = 2  # less than the 5 s in which the daemon looks at its sensors: each time that it does
 
@@ -28,13 +28,11 @@ def data_sensor(product: ModelProduct, job: UnresolvedAssetJobDefinition) -> dg.
             found, cursor = due(product, load_settings(), datetime.now(UTC), context.cursor)
         except NotReady as problem:
             return dg.SkipReason(str(problem))
+        keys = {each: fresh_key(context.instance, job.name, f"{each.partition} {each.version}") for each in found}
         requests = [
-            dg.RunRequest(
-                partition_key=each.partition,
-                run_key=f"{each.partition} {each.version}",
-                tags={"mlops_assets/reason": each.why},
-            )
-            for each in found
+            dg.RunRequest(partition_key=each.partition, run_key=key, tags={"mlops_assets/reason": each.why})
+            for each, key in keys.items()
+            if key is not None
         ]
         return dg.SensorResult(run_requests=requests, cursor=cursor)
 

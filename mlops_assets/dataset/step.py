@@ -42,7 +42,7 @@ class DatasetStep(Step):
             inputs=[(str(each.place), each.root) for each in inputs],
             params={"quarantine": self.product.quarantine},
             state={"columns": frozen.record.root},
-            code=code_id("mlops_assets.dataset.join", "mlops_assets.dataset.quarantine"),
+            code=code_id("mlops_assets.dataset.step"),
         )
         build = partial(self._build, labels, source, sealed, columns)
         return Prepared(recipe=recipe, inputs=inputs, build=build)

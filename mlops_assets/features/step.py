@@ -31,9 +31,7 @@ class FeaturesStep(Step):
         """Return the recipe: the dataset, the declared features, and the source of their function."""
         dataset = self.input(Stage.DATASET, partition)
         features = self.product.features
-        modules = ["mlops_assets.features.transform"] + (
-            [features.rpartition(".")[0]] if isinstance(features, str) else []
-        )
+        modules = ["mlops_assets.features.step"] + ([features.rpartition(".")[0]] if isinstance(features, str) else [])
         recipe = Recipe(
             place=self.place(partition),
             inputs=[(str(dataset.record.place), dataset.record.root)],

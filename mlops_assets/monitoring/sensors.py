@@ -10,7 +10,7 @@ from mlops_assets.monitoring.follow import sealable
 from mlops_assets.monitoring.loop_state import decide_segment
 from mlops_assets.product import ModelProduct
 from mlops_assets.settings import load_settings
-from mlops_assets.wiring import UnresolvedAssetJobDefinition
+from mlops_assets.wiring import UnresolvedAssetJobDefinition, fresh_key
 
 EVERY_S = 2  # less than the 5 s in which the daemon looks at its sensors: each time that it does
 UNDER_WAY = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
@@ -30,7 +30,8 @@ def seal_sensor(product: ModelProduct, job: UnresolvedAssetJobDefinition) -> dg.
         busy = _under_way(context.instance, job.name, "dagster/partition")
         settled = msgspec.json.decode(context.cursor or "{}", type=dict[str, str])
         found, settled = sealable(product, load_settings(), datetime.now(UTC), settled)
-        requests = [dg.RunRequest(partition_key=p, run_key=f"{p} {version}") for p, version in found if p not in busy]
+        keys = {p: fresh_key(context.instance, job.name, f"{p} {version}") for p, version in found if p not in busy}
+        requests = [dg.RunRequest(partition_key=p, run_key=key) for p, key in keys.items() if key is not None]
         return dg.SensorResult(run_requests=requests, cursor=msgspec.json.encode(settled).decode())
 
     return seal

@@ -52,12 +52,13 @@ class ModelStep(Step):
             params={
                 "trainer": trainer.model_dump(mode="json"),
                 "label": self.product.label.kind,
+                "gate": self.product.gate.model_dump(mode="json"),
                 "monitor": self.product.monitor.every,
                 "transform": _transform(self),
                 "inputs": inputs[-1].record.facts["inputs"],
             },
             seed=self.product.seed,
-            code=code_id("mlops_assets.training.trainers", "mlops_assets.training.reference"),
+            code=code_id("mlops_assets.training.step"),
         )
         build = partial(self._build, partition, inputs)
         return Prepared(recipe=recipe, inputs=[held.as_input() for held in inputs], build=build)
