@@ -14,7 +14,6 @@ from mlops_assets.intake.ingest import ingest
 from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.settings import Settings
 
-
 DUE = "due"
 
 
