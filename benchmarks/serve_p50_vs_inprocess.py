@@ -24,7 +24,7 @@ from mlops_assets.settings import Settings, load_settings
 from mlops_assets.training.model import Matrix, decode_spec, to_matrix
 
 AIM = 5
-ROUNDS, WARM, ASKED = 5, 500, 5_000
+ROUNDS, WARM, ASKED = 20, 500, 5_000
 PRODUCT, SEGMENT = "loans", "north"
 END = b"\r\n\r\n"
 
