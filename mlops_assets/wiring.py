@@ -137,7 +137,8 @@ def events(context: dg.AssetExecutionContext, step: Step, then: Then | None = No
         raise dg.Failure(str(problem), allow_retries=False) from problem
     except BrokenEvidence as problem:
         raise dg.Failure(str(problem), allow_retries=False) from problem
-    context.log.info("%s: %s", held.record.place, "skipped, this recipe is already made" if held.skipped else "made")
+    if held.skipped:
+        context.log.info("%s: skipped, this recipe is already made", held.record.place)
     told = then(context, step, held) if then else Told()
     yield materialized(held, told)
     yield from _results(context.asset_key, [*held.record.checks, *told.checks])

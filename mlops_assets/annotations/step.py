@@ -32,8 +32,10 @@ class AnnotationsStep(Step):
         return Stage.ANNOTATIONS
 
     def prepare(self, partition: str) -> Prepared:
-        """Return the recipe: the source's labels, the outcomes of the window's predictions, and the window before."""
-        ingest(self.archive, self.product, self.settings)
+        """Return the recipe: the source's labels, the outcomes of the window's predictions, and the window before.
+
+        The source is as it was last read, so that a thousand partitions do not look at it a thousand times.
+        """
         source = part(self.archive, self.product, partition)
         sealed = [held for held in sealed_within(self, partition) if held.record.output("outcomes").rows]
         before = self._before(partition)
@@ -49,6 +51,11 @@ class AnnotationsStep(Step):
             code=code_id("mlops_assets.annotations.step"),
         )
         return Prepared(recipe=recipe, inputs=inputs, build=partial(self._build, source, sealed, before))
+
+    def make(self, partition: str, *, run_id: str | None = None) -> Held:
+        """Return the labels' record, made of the source as it is now."""
+        ingest(self.archive, self.product, self.settings)
+        return Step.make(self, partition, run_id=run_id)
 
     def _before(self, partition: str) -> Held | None:
         if self.product.windows is None:
