@@ -23,6 +23,7 @@ from mlops_assets_tests.started import started, until
 from mlops_assets_tests.tiny import DAY, NAME, Tiny, declare
 
 AIM = 60
+ROUNDS = 2
 WITHIN_S = 300.0
 SERVE = ("serve", NAME, "--port", "0", "--clock", "replay")
 DRIFTED = f"all|{FIRST_DAY + DAY:%Y-%m-%d}"
@@ -31,11 +32,7 @@ PARTS = ("judged", "followed", "decided", "trained", "promoted", "answered")
 
 def measure() -> list[Result]:
     """Return the seconds from the record of the sealed window to the answer, and those of each part."""
-    with _deployment() as tiny, started(tiny.settings, *UP):
-        under_up = _reaction(tiny, lambda: None)
-    with _deployment() as tiny, started(tiny.settings, *SERVE):
-        loop = foreground(tiny.settings)
-        in_front = _reaction(tiny, lambda: loop.settle(NAME))
+    under_up, in_front = (_soonest(react) for react in (_under_up, _in_front))
     beside = "the same sensors and runs in one process, without waiting for ticks"
     rows = [("reaction_s", "answered", "sealed", AIM)]
     steps = ("sealed", *PARTS)
@@ -51,6 +48,21 @@ def measure() -> list[Result]:
         )
         for name, part, before, aim in rows
     ]
+
+
+def _soonest(react: Callable[[], dict[str, float]]) -> dict[str, float]:
+    return min((react() for _ in range(ROUNDS)), key=lambda at: at["answered"])
+
+
+def _under_up() -> dict[str, float]:
+    with _deployment() as tiny, started(tiny.settings, *UP):
+        return _reaction(tiny, lambda: None)
+
+
+def _in_front() -> dict[str, float]:
+    with _deployment() as tiny, started(tiny.settings, *SERVE):
+        loop = foreground(tiny.settings)
+        return _reaction(tiny, lambda: loop.settle(NAME))
 
 
 @contextmanager
