@@ -13,8 +13,8 @@ Written by `make bench [ONLY=name]`, together with `results.json`. Each figure i
 beside a peer or a floor in the same run; every process has one thread for its numerics. An aim bounds the ratio where
 the name says `_vs_`, else the figure.
 
-`orchestration_s_per_partition` and `graph_vs_script_1m` time both sides warm, after a small product in the same process:
-imports and new databases are not in them; `definitions_validate_s` has the imports.
+`orchestration_s_per_partition` and `graph_vs_script_1m` time both sides warm, after a small product in the same
+process: imports and new databases are not in them; `definitions_validate_s` has the imports.
 
 """
 

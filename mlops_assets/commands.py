@@ -116,7 +116,7 @@ def trace(options: argparse.Namespace, settings: Settings) -> int:
     """Print a proof; the exit code is its verdict."""
     from mlops_assets.lineage.proof import trace_lines
     from mlops_assets.lineage.trace import trace
-    from mlops_assets.product import duration_seconds
+    from mlops_assets.parts import duration_seconds
 
     proof = trace(settings, options.ref, budget_s=None if options.verify else duration_seconds(options.budget))
     _print(options, proof.as_json(), trace_lines(proof))

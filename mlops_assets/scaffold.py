@@ -19,7 +19,8 @@ from mlops_assets.intake.proposals import (
     propose_windows,
 )
 from mlops_assets.intake.sources import read_source
-from mlops_assets.product import ModelProduct, Source
+from mlops_assets.parts import Source
+from mlops_assets.product import ModelProduct
 
 MOST_SEGMENTS = 100
 

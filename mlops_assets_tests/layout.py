@@ -11,7 +11,7 @@ PRODUCT, TESTS = "mlops_assets", "mlops_assets_tests"
 
 # From the ground up: a module imports only what stands before it, or its own package.
 LAYERS = (
-    *("windows", "product", "settings", "evidence", "wiring", "intake"),
+    *("windows", "parts", "product", "settings", "evidence", "wiring", "intake"),
     *("annotations", "dataset", "features", "training", "registry", "serving", "monitoring", "catalogue", "lineage"),
     *("graph", "components", "definitions", "loop"),
     *("scaffold", "samples", "testing", "defs", "operations", "commands", "cli"),

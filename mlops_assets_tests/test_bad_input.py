@@ -13,7 +13,8 @@ from mlops_assets.evidence.archive import Archive, Held
 from mlops_assets.evidence.records import Place
 from mlops_assets.graph import build_definitions
 from mlops_assets.loop import Ran
-from mlops_assets.product import DATA, Column, ModelProduct, Stage
+from mlops_assets.parts import Column
+from mlops_assets.product import DATA, ModelProduct, Stage
 from mlops_assets.settings import Settings, exports
 from mlops_assets.training.resources import mlflow_resource
 from mlops_assets.wiring import Platform

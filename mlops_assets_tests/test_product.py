@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from mlops_assets.product import Compute, Gate, ModelProduct, Retrain, Stage, Trainer, duration_seconds
+from mlops_assets.parts import Compute, Gate, Retrain, Trainer, duration_seconds
+from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.windows import Every
 
 TIMED = {"path": "a.csv", "time": "at", "key": "id", "segment": "town", "subject": "who"}

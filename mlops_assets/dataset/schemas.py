@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from mlops_assets.intake.cells import DTYPES
-from mlops_assets.product import Column
+from mlops_assets.parts import Column
 
 if TYPE_CHECKING:
     from pandera.api.polars.types import PolarsData

@@ -16,7 +16,8 @@ from mlops_assets.evidence.step import Prepared, Step
 from mlops_assets.intake.cells import DTYPES
 from mlops_assets.intake.ingest import columns_of, part
 from mlops_assets.intake.served import sealed_within
-from mlops_assets.product import Column, Stage
+from mlops_assets.parts import Column
+from mlops_assets.product import Stage
 
 
 @dataclass(frozen=True, kw_only=True)

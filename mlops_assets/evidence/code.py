@@ -15,7 +15,13 @@ from mlops_assets.evidence.records import Code
 from mlops_assets.settings import PACKAGE, image
 
 LIBRARIES = ("polars", "numpy", "lightgbm", "torch")
-PLATFORM = ("mlops_assets.evidence", "mlops_assets.product", "mlops_assets.settings", "mlops_assets.windows")
+PLATFORM = (
+    "mlops_assets.evidence",
+    "mlops_assets.parts",
+    "mlops_assets.product",
+    "mlops_assets.settings",
+    "mlops_assets.windows",
+)
 
 
 @cache

@@ -5,7 +5,8 @@ import polars as pl
 from mlops_assets.intake.cells import ColumnType, blank, label_text, read
 from mlops_assets.intake.functions import did_you_mean
 from mlops_assets.intake.sources import SourceError, check_declared
-from mlops_assets.product import Column, ModelProduct
+from mlops_assets.parts import Column
+from mlops_assets.product import ModelProduct
 
 PLACED = ("_key", "_time", "_segment")
 SHARE = 0.99  # a column is what at least this share of its cells can be read as

@@ -21,7 +21,8 @@ from mlops_assets.evidence.step import NotReady
 from mlops_assets.intake.columns import cast, check_header, columns_for
 from mlops_assets.intake.placing import split
 from mlops_assets.intake.sources import SourceError, check_declared, check_source, fingerprint, read_source
-from mlops_assets.product import Column, ModelProduct
+from mlops_assets.parts import Column
+from mlops_assets.product import ModelProduct
 from mlops_assets.settings import Settings
 from mlops_assets.windows import ALL
 

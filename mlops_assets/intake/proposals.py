@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from mlops_assets.intake.cells import label_text, read
-from mlops_assets.product import Column
+from mlops_assets.parts import Column
 from mlops_assets.windows import Every, Grid
 
 FEWEST_WINDOWS, MOST_WINDOWS = 6, 60

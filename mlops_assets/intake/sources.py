@@ -10,7 +10,8 @@ import polars as pl
 
 from mlops_assets.evidence.content import content_root
 from mlops_assets.intake.functions import BROKEN_CODE, did_you_mean, function_named
-from mlops_assets.product import ModelProduct, Source
+from mlops_assets.parts import Source
+from mlops_assets.product import ModelProduct
 
 
 class SourceError(ValueError):

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from mlops_assets.dataset.join import join_labels, source_rows, with_served
-from mlops_assets.product import Gate, Label, ModelProduct, Source
+from mlops_assets.parts import Gate, Label, Source
+from mlops_assets.product import ModelProduct
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

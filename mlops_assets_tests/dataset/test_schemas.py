@@ -7,7 +7,7 @@ import pytest
 
 from mlops_assets.dataset.quarantine import checks, quarantine_table
 from mlops_assets.dataset.schemas import Failure, Validated, dataset_schema, validate
-from mlops_assets.product import Column
+from mlops_assets.parts import Column
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -9,7 +9,8 @@ import pytest
 from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.step import NotReady
 from mlops_assets.intake.ingest import CHECK, Manifest, columns_of, ingest, part
-from mlops_assets.product import Column, ModelProduct
+from mlops_assets.parts import Column
+from mlops_assets.product import ModelProduct
 from mlops_assets.settings import Settings
 from mlops_assets_tests.houses import HOUSES, deployment, partitions, sales, write
 

@@ -4,7 +4,8 @@ import polars as pl
 import pytest
 
 from mlops_assets.intake.placing import split
-from mlops_assets.product import Gate, Label, ModelProduct, Source
+from mlops_assets.parts import Gate, Label, Source
+from mlops_assets.product import ModelProduct
 from mlops_assets.windows import Grid
 
 

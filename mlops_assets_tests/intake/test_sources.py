@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 
 from mlops_assets.intake.sources import SourceError, check_source, fingerprint, read_header, read_source
-from mlops_assets.product import Gate, Label, ModelProduct, Source
+from mlops_assets.parts import Gate, Label, Source
+from mlops_assets.product import ModelProduct
 
 
 def houses() -> pl.DataFrame:

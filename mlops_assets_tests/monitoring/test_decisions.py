@@ -14,7 +14,7 @@ from mlops_assets.monitoring.decisions import (
     open_alarms,
 )
 from mlops_assets.monitoring.verdict import ColumnShift, Verdict
-from mlops_assets.product import Retrain
+from mlops_assets.parts import Retrain
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 WEEK = timedelta(days=7)

@@ -13,7 +13,8 @@ from mlops_assets.monitoring.decisions import RetrainDecision
 from mlops_assets.monitoring.loop_state import decide_segment
 from mlops_assets.monitoring.stored import stored_decisions
 from mlops_assets.monitoring.verdict import ColumnShift, Verdict
-from mlops_assets.product import Retrain, Stage
+from mlops_assets.parts import Retrain
+from mlops_assets.product import Stage
 from mlops_assets.settings import Settings
 from mlops_assets_tests.houses import HOUSES, WEEKS, champion, deployment, make, over, registered, sales
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.product import Gate
+from mlops_assets.parts import Gate
 from mlops_assets.registry.gate import Claim, Evidence, Verdict, judge
 
 MADE = datetime(2026, 1, 12, tzinfo=UTC)

@@ -131,7 +131,10 @@ def test_an_answer_that_came_is_in_the_log_of_a_killed_process(settings, folder,
     acknowledged = []
 
     def load(endpoint):
-        with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(endpoint.connect()) as connection:
+        with (
+            contextlib.suppress(OSError, http.client.HTTPException),
+            contextlib.closing(endpoint.connect()) as connection,
+        ):
             while True:
                 acknowledged.append(post(connection, INFER, ROW).body["inference_id"])
 
