@@ -13,10 +13,10 @@ from benchmarks.measure import python, said
 from benchmarks.results import Result, result
 from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.records import Place
-from mlops_assets.monitoring.stored import stored_decisions
 from mlops_assets.operations.foreground import foreground
 from mlops_assets.operations.traffic import Client
 from mlops_assets.product import Stage
+from mlops_assets.retraining.stored import stored_decisions
 from mlops_assets.settings import load_settings
 from mlops_assets_tests.live import FIRST_DAY, UP, answer_of, connected, replay
 from mlops_assets_tests.started import started, until

@@ -8,9 +8,10 @@ from mlops_assets.dataset.assets import dataset_asset
 from mlops_assets.dataset.sensors import data_sensor
 from mlops_assets.features.assets import features_asset
 from mlops_assets.monitoring.assets import drift_asset, performance_asset, profile_asset
-from mlops_assets.monitoring.sensors import retrain_sensor, seal_sensor
+from mlops_assets.monitoring.sensors import seal_sensor
 from mlops_assets.product import DATA, RETRAIN, SEAL, ModelProduct, Stage
 from mlops_assets.registry.assets import champion_asset
+from mlops_assets.retraining.sensors import retrain_sensor
 from mlops_assets.serving.assets import endpoint_asset, predictions_asset
 from mlops_assets.settings import Settings
 from mlops_assets.training.assets import model_asset

@@ -17,6 +17,8 @@ from mlops_assets.windows import ALL, FORMATS, Grid
 
 Materialized = dg.MaterializeResult[type[NoValueSentinel]]
 ATTEMPTS = 3  # of a run that a sensor asked for and that failed
+EVERY_S = 2  # of sensors; less than the 5 s in which the daemon looks at them: each time that it does
+UNDER_WAY = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 Events = Iterator[Materialized | dg.AssetCheckResult]
 
 
@@ -212,6 +214,11 @@ def fresh_key(instance: dg.DagsterInstance, job: str, key: str) -> str | None:
         if runs[0].status != dg.DagsterRunStatus.FAILURE:
             return None
     return None
+
+
+def under_way(instance: dg.DagsterInstance, job: str, tag: str) -> set[str]:
+    """Return what a tag says of the job's runs that wait or run; one that was never submitted is asked for again."""
+    return {run.tags.get(tag, "") for run in instance.get_runs(dg.RunsFilter(job_name=job, statuses=UNDER_WAY))}
 
 
 def quiet(level: str) -> dict[str, Json]:

@@ -12,11 +12,11 @@ PRODUCT, TESTS = "mlops_assets", "mlops_assets_tests"
 # From the ground up: a module imports only what stands before it, or its own package.
 LAYERS = (
     *("windows", "parts", "product", "settings", "evidence", "wiring", "intake"),
-    *("annotations", "dataset", "features", "training", "registry", "serving", "monitoring", "catalogue", "lineage"),
-    *("graph", "components", "definitions", "loop"),
+    *("annotations", "dataset", "features", "training", "registry", "serving", "detection", "monitoring", "retraining"),
+    *("catalogue", "lineage", "alerting", "graph", "components", "definitions", "loop", "backtest"),
     *("scaffold", "samples", "testing", "defs", "operations", "commands", "cli"),
 )
-STAGES = LAYERS[LAYERS.index("intake") : LAYERS.index("lineage") + 1]
+STAGES = LAYERS[LAYERS.index("intake") : LAYERS.index("alerting") + 1]
 WIRING = ("definitions.py", "graph.py", "loop.py", "wiring.py", "components/", "defs/", "operations/")
 HEAVY = {"dagster_mlflow", "lightgbm", "matplotlib", "mlflow", "pandera", "sklearn", "torch", "whylogs"}
 ENVIRONMENT = {"settings.py", "monitoring/whylog.py", "training/tracking.py"}  # the latter two only set switches

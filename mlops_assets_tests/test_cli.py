@@ -11,7 +11,7 @@ import yaml
 
 from mlops_assets.cli import command_parser, main
 from mlops_assets.evidence.archive import Archive
-from mlops_assets.monitoring.stored import Stored, store_decision
+from mlops_assets.retraining.stored import Stored, store_decision
 from mlops_assets_tests.deployment import Deployment
 
 K8S = Path(__file__).resolve().parent.parent / "k8s"

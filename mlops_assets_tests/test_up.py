@@ -6,8 +6,8 @@ import pytest
 
 from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.records import Place
-from mlops_assets.monitoring.stored import Stored, stored_decisions
 from mlops_assets.product import Stage
+from mlops_assets.retraining.stored import Stored, stored_decisions
 from mlops_assets_tests.live import FIRST_DAY, UP, answer_of, connected, replay
 from mlops_assets_tests.started import asked, processes, ran, started, until
 from mlops_assets_tests.tiny import DAY, NAME, Tiny

@@ -8,9 +8,7 @@ from mlops_assets.dataset.follow import due
 from mlops_assets.evidence.step import NotReady
 from mlops_assets.product import ModelProduct
 from mlops_assets.settings import load_settings
-from mlops_assets.wiring import UnresolvedAssetJobDefinition, fresh_key
-
-EVERY_S = 2  # less than the 5 s in which the daemon looks at its sensors: each time that it does
+from mlops_assets.wiring import EVERY_S, UnresolvedAssetJobDefinition, fresh_key
 
 
 def data_sensor(product: ModelProduct, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:

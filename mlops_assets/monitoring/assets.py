@@ -7,7 +7,8 @@ import dagster as dg
 from mlops_assets.evidence.archive import Held
 from mlops_assets.evidence.step import Step
 from mlops_assets.monitoring.drawn import drawings
-from mlops_assets.monitoring.steps import DriftStep, PerformanceStep, ProfileStep
+from mlops_assets.monitoring.performance_step import PerformanceStep
+from mlops_assets.monitoring.steps import DriftStep, ProfileStep
 from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.wiring import Look, Told, dep, overdue_after, segments_by_window, step_asset
 

@@ -2,9 +2,9 @@
 
 import msgspec
 
+from mlops_assets.detection.verdict import Verdict
 from mlops_assets.evidence.archive import Archive, Held
 from mlops_assets.monitoring.plots import reference_vs_live
-from mlops_assets.monitoring.verdict import Verdict
 from mlops_assets.training.bins import Counts
 from mlops_assets.training.reference import Reference
 

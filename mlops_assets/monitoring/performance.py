@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from mlops_assets.detection.verdict import ColumnShift, State, Verdict
 from mlops_assets.evidence.records import Struct
-from mlops_assets.monitoring.verdict import ColumnShift, State, Verdict
 from mlops_assets.training.metrics import measure
 from mlops_assets.training.model import ModelSpec, label_codes, label_names
 from mlops_assets.training.reference import LOSS, LossReference, logged_losses

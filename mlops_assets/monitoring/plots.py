@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlops_assets.monitoring.verdict import State, Verdict
+from mlops_assets.detection.verdict import State, Verdict
 from mlops_assets.training.bins import Counts, NumericBins, TextBins, merge
 from mlops_assets.training.reference import Reference
 

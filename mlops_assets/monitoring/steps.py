@@ -1,4 +1,4 @@
-"""Sealed predictions -> the window's profile, the verdict on it, and its quality once labels are in."""
+"""Sealed predictions -> the window's profile, and the verdict on it."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -6,17 +6,15 @@ from functools import partial
 import msgspec
 import polars as pl
 
+from mlops_assets.detection.drift import FEWEST_ROWS, judge
+from mlops_assets.detection.verdict import Verdict
 from mlops_assets.evidence.archive import Built, Held
 from mlops_assets.evidence.code import code_id
 from mlops_assets.evidence.records import Check, Json, Recipe
 from mlops_assets.evidence.step import NotReady, Prepared, Step, parse
-from mlops_assets.monitoring.drift import FEWEST_ROWS, judge
-from mlops_assets.monitoring.performance import concept_verdict, performance, with_labels
 from mlops_assets.monitoring.profile import observed, profile
-from mlops_assets.monitoring.verdict import Verdict
 from mlops_assets.product import Stage
 from mlops_assets.training.bins import Counts
-from mlops_assets.training.model import decode_spec
 from mlops_assets.training.reference import Reference
 
 
@@ -101,7 +99,7 @@ class DriftStep(Watch):
             place=self.place(partition),
             inputs=[(str(counted.record.place), counted.record.root)],
             state=counted.record.state,
-            code=code_id("mlops_assets.monitoring.drift"),
+            code=code_id("mlops_assets.detection.drift"),
         )
         build = partial(self._build, counted, model)
         return Prepared(recipe=recipe, inputs=[counted.as_input(), model.as_input()], build=build)
@@ -110,57 +108,6 @@ class DriftStep(Watch):
         live = msgspec.json.decode(self.archive.data(counted, "counts"), type=Counts)
         verdict = judge(live, self.reference(model))
         return verdict_built(verdict, "no_drift", {"version": counted.record.facts["version"]})
-
-
-@dataclass(frozen=True, kw_only=True)
-class PerformanceStep(Watch):
-    """Quality on the labels that have come in, and whether inputs and labels still go together."""
-
-    @property
-    def stage(self) -> Stage:
-        """`performance`."""
-        return Stage.PERFORMANCE
-
-    def prepare(self, partition: str) -> Prepared:
-        """Return the recipe: the sealed rows and the outcomes so far."""
-        predictions = self.input(Stage.PREDICTIONS, partition)
-        rows = self.archive.table(predictions, "predictions")
-        version, model = self.judged(predictions, rows)
-        place = str(predictions.record.place)
-        recipe = Recipe(
-            place=self.place(partition),
-            inputs=[
-                (place, predictions.record.root),
-                (f"{place} outcomes", predictions.record.output("outcomes").root),
-            ],
-            params={"gate": self.product.gate.model_dump(mode="json")},
-            state={"model": model.id},
-            code=code_id("mlops_assets.monitoring.performance"),
-        )
-        build = partial(self._build, predictions, rows, version, model)
-        inputs = [predictions.as_input(), predictions.as_input("outcomes"), model.as_input()]
-        return Prepared(recipe=recipe, inputs=inputs, build=build)
-
-    def _build(self, predictions: Held, rows: pl.DataFrame, version: int, model: Held) -> Built:
-        spec = decode_spec(self.archive.data(model, "spec"))
-        mine = rows.filter(pl.col("version") == version)
-        found = performance(with_labels(mine, outcomes=self.archive.table(predictions, "outcomes")), spec)
-        verdict = concept_verdict(found, self.reference(model).loss)
-        quality, gate = found.quality, self.product.gate
-        metric = quality.metrics.get(gate.metric)
-        enough = verdict.state != "cannot tell"
-        reached = metric is None or (
-            metric <= gate.floor if gate.metric in ("log_loss", "rmse") else metric >= gate.floor
-        )
-        floor = Check(
-            name="reaches_floor",
-            passed=reached or not enough,
-            severity="warn",
-            blocking=False,
-            facts={gate.metric: metric, "floor": gate.floor, "matured": quality.share},
-        )
-        facts: dict[str, Json] = {"version": version, "matured": quality.share, **quality.metrics}
-        return verdict_built(verdict, "no_concept_drift", facts, (floor,))
 
 
 def verdict_built(verdict: Verdict, check: str, facts: dict[str, Json], more: tuple[Check, ...] = ()) -> Built:

@@ -9,11 +9,11 @@ from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.records import Place
 from mlops_assets.lineage.proof import trace_lines
 from mlops_assets.lineage.trace import trace
-from mlops_assets.monitoring.stored import stored_decisions
 from mlops_assets.operations.story import Story
 from mlops_assets.operations.traffic import Answer, Client
 from mlops_assets.operations.watch import Watched
 from mlops_assets.product import ModelProduct, Stage
+from mlops_assets.retraining.stored import stored_decisions
 from mlops_assets.settings import Settings
 
 

@@ -10,8 +10,8 @@ from mlops_assets.evidence.clock import product_now
 from mlops_assets.evidence.records import BrokenEvidence, Struct
 from mlops_assets.evidence.step import parse
 from mlops_assets.intake.sources import check_source
-from mlops_assets.monitoring.stored import Stored, stored_decisions
 from mlops_assets.product import ModelProduct, Stage
+from mlops_assets.retraining.stored import Stored, stored_decisions
 from mlops_assets.serving.workers import live_workers
 from mlops_assets.settings import Settings
 

@@ -8,7 +8,7 @@ import pytest
 
 from mlops_assets.training.bins import Counts, count, merge
 from mlops_assets.training.reference import freeze_bins
-from mlops_assets_tests.monitoring.populations import table
+from mlops_assets_tests.detection.populations import table
 
 
 def test_every_row_is_counted_once_per_column():

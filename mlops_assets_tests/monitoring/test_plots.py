@@ -2,9 +2,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mlops_assets.monitoring.drift import judge
+from mlops_assets.detection.drift import judge
 from mlops_assets.monitoring.plots import reference_vs_live, verdict_timeline
-from mlops_assets_tests.monitoring.populations import counts, reference_of, table
+from mlops_assets_tests.detection.populations import counts, reference_of, table
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

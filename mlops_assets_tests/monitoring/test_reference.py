@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from mlops_assets.training.reference import Reference, freeze_bins, logged_losses, reference
-from mlops_assets_tests.monitoring.populations import reference_of, table
+from mlops_assets_tests.detection.populations import reference_of, table
 
 
 def test_windows_are_cut_in_time_order_whatever_the_order_of_rows():

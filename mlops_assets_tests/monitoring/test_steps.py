@@ -7,10 +7,11 @@ import msgspec
 import polars as pl
 import pytest
 
+from mlops_assets.detection.verdict import Verdict
 from mlops_assets.evidence.archive import Archive, Held
 from mlops_assets.evidence.step import NotReady
-from mlops_assets.monitoring.steps import DriftStep, PerformanceStep, ProfileStep
-from mlops_assets.monitoring.verdict import Verdict
+from mlops_assets.monitoring.performance_step import PerformanceStep
+from mlops_assets.monitoring.steps import DriftStep, ProfileStep
 from mlops_assets.product import DATA, Stage
 from mlops_assets.serving.steps import PredictionsStep
 from mlops_assets.settings import Settings

@@ -16,7 +16,7 @@ from mlops_assets.monitoring.profile import COUNTS, merge_profiles, observed, pr
 from mlops_assets.monitoring.whylog import metadata_of, profile_bytes
 from mlops_assets.training.bins import count, merge
 from mlops_assets.training.reference import freeze_bins
-from mlops_assets_tests.monitoring.populations import table
+from mlops_assets_tests.detection.populations import table
 
 AT = datetime(2026, 3, 2, tzinfo=UTC)
 PLAIN = """

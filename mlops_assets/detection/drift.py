@@ -16,9 +16,9 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_assets.monitoring.components import JOINT, Component, components
-from mlops_assets.monitoring.shifts import Moved, alarm_words, ok_words, shifts
-from mlops_assets.monitoring.verdict import Kind, Verdict
+from mlops_assets.detection.components import JOINT, Component, components
+from mlops_assets.detection.shifts import Moved, alarm_words, ok_words, shifts
+from mlops_assets.detection.verdict import Kind, Verdict
 from mlops_assets.training.bins import Bins, Counts
 from mlops_assets.training.reference import PREDICTION, Reference
 

@@ -5,11 +5,13 @@ from datetime import datetime
 
 import msgspec
 
+from mlops_assets.detection.verdict import Verdict
 from mlops_assets.evidence.archive import Archive, Held
 from mlops_assets.evidence.clock import product_now
 from mlops_assets.evidence.ledger import Act, stamp
 from mlops_assets.evidence.step import NotReady, parse
-from mlops_assets.monitoring.decisions import (
+from mlops_assets.product import ModelProduct, Stage
+from mlops_assets.retraining.decisions import (
     Alarm,
     Champion,
     Labelled,
@@ -21,9 +23,7 @@ from mlops_assets.monitoring.decisions import (
     failed_attempts,
     open_alarms,
 )
-from mlops_assets.monitoring.stored import Stored, store_decision, stored_decisions
-from mlops_assets.monitoring.verdict import Verdict
-from mlops_assets.product import ModelProduct, Stage
+from mlops_assets.retraining.stored import Stored, store_decision, stored_decisions
 from mlops_assets.settings import Settings
 from mlops_assets.training.step import ModelStep
 

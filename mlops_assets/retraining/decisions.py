@@ -5,8 +5,8 @@ from datetime import datetime
 
 import msgspec
 
+from mlops_assets.detection.verdict import Kind, Verdict
 from mlops_assets.evidence.records import Struct, canonical, digest
-from mlops_assets.monitoring.verdict import Kind, Verdict
 from mlops_assets.parts import Retrain
 from mlops_assets.training.reference import PREDICTION
 

@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mlops_assets.monitoring.drift import judge
-from mlops_assets_tests.monitoring.populations import counts, coupled, reference_of, table
+from mlops_assets.detection.drift import judge
+from mlops_assets_tests.detection.populations import counts, coupled, reference_of, table
 
 PROMISED = 1 / 29
 

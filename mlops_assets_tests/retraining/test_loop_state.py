@@ -6,15 +6,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from mlops_assets.detection.verdict import ColumnShift, Verdict
 from mlops_assets.evidence.archive import Archive, Built, Held
 from mlops_assets.evidence.ledger import Act
 from mlops_assets.evidence.records import Place, Recipe
-from mlops_assets.monitoring.decisions import RetrainDecision
-from mlops_assets.monitoring.loop_state import decide_segment
-from mlops_assets.monitoring.stored import stored_decisions
-from mlops_assets.monitoring.verdict import ColumnShift, Verdict
 from mlops_assets.parts import Retrain
 from mlops_assets.product import Stage
+from mlops_assets.retraining.decisions import RetrainDecision
+from mlops_assets.retraining.loop_state import decide_segment
+from mlops_assets.retraining.stored import stored_decisions
 from mlops_assets.settings import Settings
 from mlops_assets_tests.houses import HOUSES, WEEKS, champion, deployment, make, over, registered, sales
 

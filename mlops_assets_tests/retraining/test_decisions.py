@@ -2,7 +2,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mlops_assets.monitoring.decisions import (
+from mlops_assets.detection.verdict import ColumnShift, Verdict
+from mlops_assets.parts import Retrain
+from mlops_assets.retraining.decisions import (
     Alarm,
     Champion,
     Labelled,
@@ -13,8 +15,6 @@ from mlops_assets.monitoring.decisions import (
     failed_attempts,
     open_alarms,
 )
-from mlops_assets.monitoring.verdict import ColumnShift, Verdict
-from mlops_assets.parts import Retrain
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 WEEK = timedelta(days=7)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlops_assets.monitoring.components import JOINT, Component, joint_columns, mean_and_sd, reconstruction
-from mlops_assets.monitoring.verdict import ColumnShift, Kind, Unit
+from mlops_assets.detection.components import JOINT, Component, joint_columns, mean_and_sd, reconstruction
+from mlops_assets.detection.verdict import ColumnShift, Kind, Unit
 from mlops_assets.training.bins import ColumnCounts, Counts, merge
 from mlops_assets.training.reference import PREDICTION, Reference
 
