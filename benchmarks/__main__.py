@@ -19,6 +19,12 @@ FIGURES = (
     "serve_p50_vs_inprocess",
     "reaction_s",
     "lines_own_product",
+    "profile_vs_whylogs",
+    "profile_vs_sort",
+    "drift_vs_evidently",
+    "electricity_gain_kept",
+    "sea_gain_kept",
+    "sensor_tick_10k_s",
 )
 
 

@@ -19,8 +19,11 @@ process: imports and new databases are not in them; `definitions_validate_s` has
 """
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One row: a figure, what it stands beside, and whether it is at most its aim. A part is called `figure/part`."""
+class Result(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One row: a figure, what it stands beside, and whether it is at most its aim, or `at_least`.
+
+    A part is called `figure/part`.
+    """
 
     name: str
     figure: float
@@ -30,6 +33,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ratio: float | None
     aim: float | None
     met: bool | None
+    at_least: bool = False
 
     @property
     def line(self) -> str:
@@ -51,6 +55,7 @@ def result(
     beside: str | None = None,
     beside_figure: float | None = None,
     aim: float | None = None,
+    at_least: bool = False,
 ) -> Result:
     """Return the row of a figure; `beside` says whose `beside_figure` is, in the same unit."""
     ratio = figure / beside_figure if beside_figure else None
@@ -63,7 +68,8 @@ def result(
         beside_figure=None if beside_figure is None else _rounded(beside_figure),
         ratio=None if ratio is None else _rounded(ratio),
         aim=aim,
-        met=None if aim is None or bounded is None else bounded <= aim,
+        met=None if aim is None or bounded is None else (bounded >= aim if at_least else bounded <= aim),
+        at_least=at_least,
     )
 
 
@@ -114,7 +120,8 @@ def _figure(row: Result) -> str:
 def _aim(row: Result) -> str:
     if row.aim is None:
         return ""
-    return f"ratio ≤ {row.aim:g}" if "_vs_" in row.name else f"≤ {row.aim:g}"
+    bound = f"{'≥' if row.at_least else '≤'} {row.aim:g}"
+    return f"ratio {bound}" if "_vs_" in row.name else bound
 
 
 def _rounded(value: float) -> float:

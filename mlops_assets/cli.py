@@ -57,6 +57,9 @@ def command_parser() -> argparse.ArgumentParser:
     _making(parsers)
     _running(parsers)
     _reading(parsers)
+    _pages(parsers)
+    _backtests(parsers)
+    _alerts(parsers)
     _acting(parsers)
     return parser
 
@@ -115,9 +118,31 @@ def _reading(parsers: Parsers) -> None:
     trace.add_argument("ref")
     trace.add_argument("--budget", default="2s", help="time to spend on re-hashing tables")
     trace.add_argument("--verify", action="store_true", help="re-hash everything")
-    why = _command(parsers, "why", commands.why, "the stored retraining decisions", reads=True)
+    why = _command(parsers, "why", commands.why, "the stored retraining decisions, and the drifts", reads=True)
     why.add_argument("product")
-    why.add_argument("--since", help="ISO time")
+    why.add_argument("--since", help="ISO time of the product's clock")
+
+
+def _pages(parsers: Parsers) -> None:
+    page = _command(parsers, "page", commands.page, "write a monitoring window's page, one HTML file, from its records")
+    page.add_argument("product")
+    page.add_argument("window", help="its key, such as 2026-01-20")
+    page.add_argument("--segment", help="may be left out where there is one")
+    page.add_argument("--open", action="store_true", help="show it in the browser")
+
+
+def _backtests(parsers: Parsers) -> None:
+    backtest = _command(parsers, "backtest", commands.backtest, "the policies of retraining over history", reads=True)
+    backtest.add_argument("product")
+    backtest.add_argument("--segment", help="only this one (default: all)")
+    backtest.add_argument("--out", type=Path, help="the folder for table, plot and page (default: below the home)")
+    backtest.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
+
+
+def _alerts(parsers: Parsers) -> None:
+    alerts = _command(parsers, "alerts", commands.alerts, "what needs a person, and whether they are told", reads=True)
+    alerts.add_argument("product", nargs="?")
+    alerts.add_argument("--test", action="store_true", help="send a test message to every destination")
 
 
 def _acting(parsers: Parsers) -> None:
@@ -125,6 +150,16 @@ def _acting(parsers: Parsers) -> None:
         act = _command(parsers, name, commands.pause if name == "pause" else commands.resume, text)
         act.add_argument("product")
         act.add_argument("--reason", required=True)
+    retrain = _command(parsers, "retrain", commands.retrain, "ask for a training; the retrain sensor answers it once")
+    retrain.add_argument("product")
+    retrain.add_argument("--segment", help="only this segment (default: all)")
+    retrain.add_argument("--reason", required=True)
+    dismiss = _command(parsers, "dismiss", commands.dismiss, "close open alarms without a training")
+    dismiss.add_argument("product")
+    dismiss.add_argument("--alarm", help="only this one: the first digits of its record, as `why` shows them")
+    dismiss.add_argument("--segment", help="only those of this segment")
+    dismiss.add_argument("--window", help="only those of this monitoring window")
+    dismiss.add_argument("--reason", required=True)
     rollback = _command(parsers, "rollback", commands.roll_back, "serve an earlier champion again")
     rollback.add_argument("product")
     rollback.add_argument("--to", type=int, help="version (default: the champion before)")

@@ -5,6 +5,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -124,11 +125,61 @@ def trace(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def why(options: argparse.Namespace, settings: Settings) -> int:
-    """Print a product's retraining decisions."""
-    from mlops_assets.operations.status import decision_lines, decisions
+    """Print a product's retraining decisions, and the drifts behind them."""
+    from mlops_assets.operations.why import why, why_lines
 
-    rows = decisions(settings, options.product, since=options.since)
-    _print(options, rows, decision_lines(rows))
+    found = why(settings, options.product, since=options.since)
+    _print(options, found, why_lines(found))
+    return 0
+
+
+def page(options: argparse.Namespace, settings: Settings) -> int:
+    """Write a window's page and print where it is."""
+    import webbrowser
+
+    from mlops_assets.catalogue import read_catalogue
+    from mlops_assets.evidence.archive import Archive
+    from mlops_assets.monitoring.page_read import asked_for, write_page
+
+    product = read_catalogue(settings.defs).product(options.product)
+    partition = asked_for(product, options.window, options.segment)
+    written = write_page(settings, Archive(settings.home), product, partition)
+    print(written)
+    if options.open:
+        webbrowser.open(written.as_uri())
+    return 0
+
+
+def backtest(options: argparse.Namespace, settings: Settings) -> int:
+    """Replay the history of a product under each policy of retraining, and print what it was worth."""
+    from mlops_assets.operations.backtests import backtests
+
+    found = backtests(
+        settings,
+        options.product,
+        segment=options.segment,
+        out=options.out,
+        jobs=options.jobs,
+        quiet=options.json,
+    )
+    _print(options, found.tables, found.lines)
+    return 0
+
+
+def alerts(options: argparse.Namespace, settings: Settings) -> int:
+    """Print the open alerts, or try the destinations; 1 if one of them does not accept the test."""
+    from mlops_assets.alerting.notifier import AppriseNotifier
+    from mlops_assets.alerting.shown import shown, shown_lines, tried, tried_lines
+    from mlops_assets.catalogue import read_catalogue
+
+    notifier = AppriseNotifier(settings.alerts)
+    if options.test:
+        answers = tried(notifier)
+        _print(options, answers, tried_lines(answers))
+        return 1 if any(each.problem for each in answers) else 0
+    product = read_catalogue(settings.defs).product(options.product).name if options.product else None
+    found = shown(settings, notifier.names, product, datetime.now(UTC))
+    _print(options, found, shown_lines(found))
     return 0
 
 
@@ -145,6 +196,24 @@ def resume(options: argparse.Namespace, settings: Settings) -> int:
     from mlops_assets.operations.acts import hold
 
     print(hold(settings, options.product, kind="resume", reason=options.reason))
+    return 0
+
+
+def retrain(options: argparse.Namespace, settings: Settings) -> int:
+    """Ask for a training."""
+    from mlops_assets.operations.asks import ask
+
+    print(ask(settings, options.product, segment=options.segment, reason=options.reason))
+    return 0
+
+
+def dismiss(options: argparse.Namespace, settings: Settings) -> int:
+    """Close open alarms."""
+    from mlops_assets.operations.asks import dismiss
+
+    chosen = {"alarm": options.alarm, "segment": options.segment, "window": options.window}
+    for line in dismiss(settings, options.product, **chosen, reason=options.reason):
+        print(line)
     return 0
 
 

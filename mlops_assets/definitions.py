@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 from dagster.components.core.component_tree import ComponentTree
 
+from mlops_assets.alerting.sensors import alerts_sensor
 from mlops_assets.catalogue import DeclarationError, read_catalogue, read_folder
 from mlops_assets.evidence.records import BrokenEvidence
 from mlops_assets.graph import build_definitions
@@ -36,6 +37,7 @@ def _built(settings: Settings) -> dg.Definitions:
         except (ValueError, BrokenEvidence) as problem:
             log.error("%s", catalogue.wrong(product.name, problem))
     shared = dg.Definitions(
+        sensors=[alerts_sensor(tuple(catalogue.products.values()))],
         resources={"platform": Platform(), "mlflow": mlflow_resource(settings)},
         executor=dg.in_process_executor,
     )

@@ -38,6 +38,7 @@ def build_definitions(product: ModelProduct, settings: Settings) -> dg.Definitio
             champion_asset(product),
             endpoint_asset(product),
             external(product, "traffic", "Requests that the endpoint answered; outcomes that were reported.", {"http"}),
+            external(product, "decisions", "Every decision whether to retrain: who asked, and why.", {"table"}),
             predictions_asset(product),
             profile_asset(product),
             drift_asset(product),

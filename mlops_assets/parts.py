@@ -34,6 +34,7 @@ def duration_seconds(text: str) -> float:
 
 
 Duration = Annotated[timedelta, BeforeValidator(duration), Field(ge=timedelta(0))]
+Period = Annotated[timedelta, BeforeValidator(duration), Field(gt=timedelta(0))]
 
 
 class Part(BaseModel):
@@ -119,13 +120,51 @@ class Gate(Part):
     margin: float = 0.0
 
 
+Amount = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Value(Part):
+    """What each outcome of a binary prediction is worth, in money; a row is acted on from `threshold` on."""
+
+    true_positive: Amount = 0.0
+    false_positive: Amount = 0.0
+    true_negative: Amount = 0.0
+    false_negative: Amount = 0.0
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+
+    @model_validator(mode="after")
+    def _worth_something(self) -> Self:
+        amounts = (self.true_positive, self.false_positive, self.true_negative, self.false_negative)
+        if not any(amounts):
+            raise ValueError("every amount is 0; right is the money of at least one outcome, as `true_positive: 100`")
+        return self
+
+
+class Budget(Part):
+    """How many trainings of one segment may start within any `per`."""
+
+    trainings: Annotated[int, Field(ge=1)]
+    per: Period
+
+
 class Retrain(Part):
-    """When an alarm may start a training."""
+    """What starts a training of a segment, and what it needs. Open alarms and people always ask.
+
+    `every` asks at the latest so long after the last training, `on_new_data` when labels of a newer window than the
+    champion's are in, `on_new_recipe` when trainer, features or code are no longer the champion's. An alarm counts if
+    the columns that moved carry `importance` of the model's, or the score moved by `score_shift` sd of training's
+    scores, or the loss rose. `min_rows` counts labelled rows newer than those that the champion learned from.
+    """
 
     cooldown: Duration = timedelta(days=1)
     min_rows: Annotated[int, Field(ge=1)] = 500
     importance: Annotated[float, Field(ge=0, le=1)] = 0.05
+    score_shift: Annotated[float, Field(ge=0)] = 0.1
     attempts: Annotated[int, Field(ge=1)] = 2
+    every: Period | None = None
+    on_new_data: bool = False
+    on_new_recipe: bool = False
+    budget: Budget | None = None
 
 
 class Compute(Part):

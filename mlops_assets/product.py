@@ -6,7 +6,20 @@ from typing import Annotated, Self, get_args
 
 from pydantic import Field, model_validator
 
-from mlops_assets.parts import Column, Compute, DeclaredColumn, Gate, Label, Monitor, Part, Retrain, Source, Trainer
+from mlops_assets.parts import (
+    Budget,
+    Column,
+    Compute,
+    DeclaredColumn,
+    Gate,
+    Label,
+    Monitor,
+    Part,
+    Retrain,
+    Source,
+    Trainer,
+    Value,
+)
 from mlops_assets.windows import ALL, Every, Grid
 
 __all__ = [  # whoever declares a product in Python finds all parts here
@@ -14,6 +27,7 @@ __all__ = [  # whoever declares a product in Python finds all parts here
     "EPOCH",
     "RETRAIN",
     "SEAL",
+    "Budget",
     "Column",
     "Compute",
     "Gate",
@@ -24,6 +38,7 @@ __all__ = [  # whoever declares a product in Python finds all parts here
     "Source",
     "Stage",
     "Trainer",
+    "Value",
 ]
 
 LENGTHS: tuple[Every, ...] = get_args(Every)
@@ -73,6 +88,8 @@ class ModelProduct(Part):
     quarantine: Annotated[float, Field(ge=0, lt=1)] = 0.0
     trainer: Trainer = Trainer()
     gate: Gate = Gate(floor=0.5)
+    value: Value | None = None
+    groups: tuple[str, ...] = ()  # request columns whose values are compared for fairness
     retrain: Retrain = Retrain()
     compute: Compute = Compute()
     owners: tuple[Owner, ...] = ()  # an e-mail address, or team:name
@@ -118,6 +135,21 @@ class ModelProduct(Part):
                 raise ValueError(f"the {roles[name]} {name!r} is among the features")
             if name in ("prediction", "loss"):
                 raise ValueError(f"no feature may be called {name!r}: monitoring uses that name; rename the column")
+        return self
+
+    @model_validator(mode="after")
+    def _watched_as_labelled(self) -> Self:
+        kind = self.label.kind
+        if self.value is not None and kind != "binary":
+            raise ValueError(f"value: true and false positives are worth money; a {kind} label has none of them")
+        if self.groups and kind == "regression":
+            raise ValueError("groups: rates of groups are of classes; a regression label has none")
+        for name in self.groups:
+            if self.groups.count(name) > 1:
+                raise ValueError(f"`groups` names {name!r} twice")
+            if not isinstance(self.features, str) and name not in self.features:
+                known = ", ".join(self.features)
+                raise ValueError(f"groups: no request has a column {name!r}; requests have the features: {known}")
         return self
 
     @property

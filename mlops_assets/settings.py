@@ -1,7 +1,8 @@
 """The environment, read once: the only module that reads `os.environ`."""
 
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -12,6 +13,7 @@ class Settings:
     """Where this deployment keeps and finds things.
 
     `home` holds evidence, logs and state; relative source paths start from `root`; `defs` holds the declarations.
+    `alerts` are the URLs that alerts go to; they hold secrets.
     """
 
     home: Path
@@ -20,6 +22,7 @@ class Settings:
     dagster_home: Path
     mlflow_uri: str
     ui_url: str
+    alerts: tuple[str, ...] = field(default=(), repr=False)
 
     def serving(self, product: str) -> Path:
         """Return the folder in which a product's endpoint keeps its state and its log."""
@@ -38,6 +41,7 @@ def load_settings(*, home: Path | None = None) -> Settings:
         dagster_home=Path(_set("DAGSTER_HOME", str(chosen / "dagster"), ignore=moved)),
         mlflow_uri=_set("MLFLOW_TRACKING_URI", f"sqlite:///{chosen / 'mlflow.db'}", ignore=moved),
         ui_url=os.environ.get("MLOPS_ASSETS_UI", "http://127.0.0.1:3000"),
+        alerts=_urls(os.environ.get("MLOPS_ASSETS_ALERTS", "")),
     )
 
 
@@ -70,6 +74,12 @@ def environment(settings: Settings) -> dict[str, str]:
 def adopt(settings: Settings) -> None:
     """Make this process one that uses `settings`, for what reads the environment later (Dagster, MLflow)."""
     os.environ.update(exports(settings))
+
+
+def _urls(text: str) -> tuple[str, ...]:
+    """Return URLs that whitespace or a comma separates; a comma inside of one belongs to it."""
+    parts = (part.strip(",") for part in re.split(r"\s+|,(?=\s*[A-Za-z][\w+-]*://)", text))
+    return tuple(part for part in parts if part)
 
 
 def _set(name: str, default: str, *, ignore: bool) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
 import polars as pl
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, model_validator
 
 Every = Literal["hour", "day", "week", "month"]
 ALL = "all"
@@ -32,13 +32,11 @@ def _moment(value: object) -> object:
 Moment = Annotated[datetime, BeforeValidator(_moment)]
 
 
-class Grid(BaseModel):
+class Grid(BaseModel, frozen=True, extra="forbid"):
     """Windows of one length that follow each other from `start`, up to `end` (exclusive) if there is one.
 
     A window's key is its start in `timezone`. Weeks begin on the weekday of `start`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     every: Every
     start: Moment
@@ -65,6 +63,16 @@ class Grid(BaseModel):
         return {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}.get(
             self.every, timedelta(days=31)
         )
+
+    @property
+    def cycle(self) -> int:
+        """How many windows a season has: the hours of a day, the days of a week, the months of a year; weeks: 0."""
+        return {"hour": 24, "day": 7, "month": 12}.get(self.every, 0)
+
+    def phase(self, key: str) -> int:
+        """Return the place of the window `key` in its season, from 0; Mondays and Januaries are 0."""
+        local = self._local(self.bounds(key)[0])
+        return {"hour": local.hour, "day": local.weekday(), "month": local.month - 1}.get(self.every, 0)
 
     def key(self, at: datetime) -> str:
         """Return the key of the window that holds `at` (aware; naive is read in `timezone`)."""

@@ -16,7 +16,6 @@ from mlops_assets.settings import load_settings
 from mlops_assets.windows import ALL, FORMATS, Grid
 
 Materialized = dg.MaterializeResult[type[NoValueSentinel]]
-ATTEMPTS = 3  # of a run that a sensor asked for and that failed
 EVERY_S = 2  # of sensors; less than the 5 s in which the daemon looks at them: each time that it does
 UNDER_WAY = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 Events = Iterator[Materialized | dg.AssetCheckResult]
@@ -31,6 +30,7 @@ class Told:
 
 
 Then = Callable[[dg.AssetExecutionContext, Step, Held], Told]
+First = Callable[[dg.AssetExecutionContext, Step], None]
 
 
 class Platform(dg.ConfigurableResource[None]):
@@ -125,23 +125,31 @@ def check_specs(
     ]
 
 
-def events(context: dg.AssetExecutionContext, step: Step, then: Then | None = None) -> Events:
+def events(
+    context: dg.AssetExecutionContext, step: Step, then: Then | None = None, *, first: First | None = None
+) -> Events:
     """Make the run's partition and yield what the graph is told; `then` acts on the record and has more to tell.
+
+    Of two runs of one partition the later one waits, `first` included: it finds made what the other has made.
 
     Raises:
         dg.Failure: If an input is missing, failed or unreadable; it names the input. Nothing was made.
     """
-    try:
-        held = step.make(partition_of(context), run_id=context.run.run_id)
-    except NotReady as problem:
-        if problem.check:
-            yield dg.AssetCheckResult(check_name=problem.check, passed=False, metadata={"problem": str(problem)})
-        raise dg.Failure(str(problem), allow_retries=False) from problem
-    except BrokenEvidence as problem:
-        raise dg.Failure(str(problem), allow_retries=False) from problem
-    if held.skipped:
-        context.log.info("%s: skipped, this recipe is already made", held.record.place)
-    told = then(context, step, held) if then else Told()
+    partition = partition_of(context)
+    with step.alone(partition):
+        if first:
+            first(context, step)
+        try:
+            held = step.make(partition, run_id=context.run.run_id)
+        except NotReady as problem:
+            if problem.check:
+                yield dg.AssetCheckResult(check_name=problem.check, passed=False, metadata={"problem": str(problem)})
+            raise dg.Failure(str(problem), allow_retries=False) from problem
+        except BrokenEvidence as problem:
+            raise dg.Failure(str(problem), allow_retries=False) from problem
+        if held.skipped:
+            context.log.info("%s: skipped, this recipe is already made", held.record.place)
+        told = then(context, step, held) if then else Told()
     yield materialized(held, told)
     yield from _results(context.asset_key, [*held.record.checks, *told.checks])
 
@@ -202,18 +210,6 @@ def external(product: ModelProduct, name: str, description: str, kinds: set[str]
     """Return the spec of something outside the graph that a stage follows."""
     key = dg.AssetKey(product.key(name))
     return dg.AssetSpec(key, group_name=product.name, description=description, kinds=kinds, owners=list(product.owners))
-
-
-def fresh_key(instance: dg.DagsterInstance, job: str, key: str) -> str | None:
-    """Return the key under which to ask for a run, again if it failed; None once it was made, or failed thrice."""
-    for attempt in range(1, ATTEMPTS + 1):
-        numbered = key if attempt == 1 else f"{key} attempt {attempt}"
-        runs = instance.get_runs(dg.RunsFilter(job_name=job, tags={"dagster/run_key": numbered}), limit=1)
-        if not runs:
-            return numbered
-        if runs[0].status != dg.DagsterRunStatus.FAILURE:
-            return None
-    return None
 
 
 def under_way(instance: dg.DagsterInstance, job: str, tag: str) -> set[str]:

@@ -16,6 +16,7 @@ def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     before = dict(os.environ)
     for name in exports(load_settings()):
         os.environ.pop(name, None)
+    os.environ.pop("MLOPS_ASSETS_ALERTS", None)  # nobody is alerted by a test
     os.environ.update(exports(load_settings(home=tmp_path_factory.mktemp("nobodys"))))
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
     yield

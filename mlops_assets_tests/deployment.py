@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ class Deployment:
                 yield Endpoint(product=product, url=line.split()[3])
             finally:
                 process.send_signal(signal.SIGINT)
-                assert process.wait(30) == 0
+                assert process.wait(60) == 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +78,8 @@ class Endpoint:
 
     def infer(self, row: object) -> tuple[int, dict[str, str], dict[str, Any]]:
         """Status, headers and body of the answer to `row`."""
-        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=30)
-        connection.request("POST", f"/v2/models/{self.product}/infer", json.dumps(row))
-        answer = connection.getresponse()
-        body = json.loads(answer.read())
-        connection.close()
+        with closing(http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=60)) as connection:
+            connection.request("POST", f"/v2/models/{self.product}/infer", json.dumps(row))
+            answer = connection.getresponse()
+            body = json.loads(answer.read())
         return answer.status, {name.lower(): value for name, value in answer.getheaders()}, body

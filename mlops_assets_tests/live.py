@@ -1,7 +1,7 @@
 """Traffic of `tiny`: days that are replayed against its endpoint, with what became of each row."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from mlops_assets.operations.traffic import Answer, Client
 from mlops_assets_tests.started import endpoint, until
@@ -15,8 +15,8 @@ FIRST_DAY = START + HISTORY_DAYS * DAY
 def connected(tiny: Tiny) -> Iterator[Client]:
     """A client of the endpoint, once there is one."""
     client = Client(url=until(lambda: endpoint(tiny.settings, NAME), what="an endpoint"), product=NAME)
-    yield client
-    client.close()
+    with closing(client):
+        yield client
 
 
 def replay(client: Client, *, day: int, turned: bool) -> None:

@@ -22,7 +22,7 @@ Found = TypeVar("Found")
 PAUSE_S = 0.05
 
 
-def until(condition: Callable[[], Found | None], *, within_s: float = 60.0, what: str = "") -> Found:
+def until(condition: Callable[[], Found | None], *, within_s: float = 120.0, what: str = "") -> Found:
     """Return what `condition` finds, as soon as it is true; fail after `within_s`."""
     deadline = time.monotonic() + within_s
     while not (found := condition()):
@@ -73,10 +73,18 @@ def started(settings: Settings, *arguments: str) -> Iterator[Started]:
         yield run
     finally:
         if process.poll() is None:
-            run.stop()
+            _ended(run)
 
 
-def ran(settings: Settings, *arguments: str, within_s: float = 120.0) -> str:
+def _ended(run: Started) -> None:
+    try:
+        run.stop()
+    finally:
+        if run.process.poll() is None:  # or it would outlive its test
+            run.kill()
+
+
+def ran(settings: Settings, *arguments: str, within_s: float = 300.0) -> str:
     """Return what `mlops-assets` said when it had done what `arguments` ask for."""
     with started(settings, *arguments) as run:
         code = run.process.wait(within_s)
@@ -98,7 +106,10 @@ def asked(ui: str, query: str) -> dict[str, object] | None:
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)["data"]
-    except (urllib.error.URLError, OSError):
+    except urllib.error.HTTPError as refused:
+        refused.close()  # it holds the connection
+        return None
+    except OSError:
         return None
 
 

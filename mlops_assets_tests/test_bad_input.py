@@ -179,10 +179,10 @@ def test_a_failed_window_is_asked_for_again_once_its_source_is_mended(settings: 
     huge = pl.when(pl.col("id") == "bath-01050000").then(99).otherwise("rooms").alias("rooms")
     write(settings, sales().with_columns(huge))
     failed = run(settings, product)
-    waiting, _ = due(product, settings, datetime.now(UTC), None)
+    waiting = list(due(product, settings, datetime.now(UTC)))
     write(settings, sales().with_columns(rooms=pl.min_horizontal("rooms", 8)))
 
-    mended, _ = due(product, settings, datetime.now(UTC), None)
+    mended = list(due(product, settings, datetime.now(UTC)))
 
     assert "rooms: '99' is not at most 9" in failed.checks["schema"][1]
     assert waiting == []

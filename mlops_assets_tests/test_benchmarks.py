@@ -40,6 +40,13 @@ def test_a_run_writes_every_figure_as_json_and_as_a_table_with_the_machine(tmp_p
     assert "| one_vs_other | 30 | µs | the other | 20 | 1.5 | ratio ≤ 1.5 | yes |" in text
 
 
+def test_an_aim_can_be_the_least_that_is_wanted():
+    rows = [result("kept", figure, "share", aim=0.85, at_least=True) for figure in (0.9, 0.8)]
+
+    assert [row.met for row in rows] == [True, False]
+    assert "aim ≥ 0.85: met" in rows[0].line
+
+
 def test_a_named_run_replaces_only_the_rows_of_its_figure_and_parts(tmp_path: Path):
     before = [result("quick_s", 9.0, "s"), result("quick_s/gone", 8.0, "s"), *even(), result("dropped", 7.0, "s")]
     write(tmp_path, before, "another machine")

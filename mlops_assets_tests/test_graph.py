@@ -61,7 +61,7 @@ def key(stage: str, product: str = "loans") -> dg.AssetKey:
 def test_every_stage_is_an_asset_between_its_source_and_its_traffic(loans: dg.Definitions):
     graph = loans.resolve_asset_graph()
 
-    assert graph.get_all_asset_keys() == {key(stage) for stage in ("source", "traffic", *Stage)}
+    assert graph.get_all_asset_keys() == {key(stage) for stage in ("source", "traffic", "decisions", *Stage)}
     assert graph.materializable_asset_keys == {key(stage) for stage in Stage}
 
 

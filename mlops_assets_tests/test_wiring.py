@@ -1,9 +1,12 @@
 """A step as an asset: what it tells the graph when it is made, skipped, weak, failed or not ready."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Barrier, BrokenBarrierError
 
 import dagster as dg
 import polars as pl
@@ -162,6 +165,34 @@ def test_an_asset_without_partitions_is_made_in_a_run_that_has_one(instance: dg.
 
     assert materialization(result).partition is None
     assert result.success
+
+
+@pytest.mark.usefixtures("settings")
+def test_of_two_runs_of_a_partition_at_once_one_makes_it_and_the_other_finds_it_made(monkeypatch: pytest.MonkeyPatch):
+    both, builds, prepare = Barrier(2), list[str](), Made.prepare
+
+    def slowly(step: Made, partition: str) -> Prepared:
+        prepared = prepare(step, partition)
+
+        def build() -> Built:
+            builds.append(partition)
+            with suppress(BrokenBarrierError):
+                both.wait(1)  # for the other run, which may not come so far
+            return prepared.build()
+
+        return replace(prepared, build=build)
+
+    def once(_: int) -> bool:
+        with dg.DagsterInstance.ephemeral() as own:
+            result = run(own)
+            return bool(result.success and materialization(result).metadata["skipped"].value)
+
+    monkeypatch.setattr(Made, "prepare", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        skipped = list(pool.map(once, range(2)))
+
+    assert builds == ["monday"]
+    assert sorted(skipped) == [False, True]
 
 
 @pytest.mark.parametrize(

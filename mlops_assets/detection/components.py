@@ -4,11 +4,12 @@ A numeric column gives four Legendre components over its bins, which answer to a
 (Neyman's smooth test, Skandinavisk Aktuarietidskrift 20, 1937), and the shares of missing, infinite and out-of-range
 values. A text column, and a numeric one of few values, gives the share of each level. Shares are on the arcsine scale,
 where their variance is 1 / 4n whatever they are (Anscombe, Biometrika 35, 1948). The numeric inputs together give the
-reconstruction error of the reference's principal components, which answers to a change of their correlation.
+reconstruction error of the reference's principal components, which answers to a lost correlation, and the distance
+between correlation matrices, which answers to a new one.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.polynomial import Legendre
@@ -28,13 +29,18 @@ Floats = NDArray[np.float64]
 class Component:
     """One number per window, shape (windows,), and its sampling variance. A joint one has no single column: "".
 
-    `what` names it: mean, spread, shape, missing, infinite, outside, joint, or `level …`.
+    `what` names it: mean, spread, shape, missing, infinite, outside, `level …`, other, unseen, and of the joint ones
+    reconstruction or correlation. `weight` is its share of the false alarms; the weights of all components sum to 1.
     """
 
     column: str
     what: str
     values: Floats
     variances: Floats
+    weight: float = 0.0
+
+
+WEIGHTS = {"mean": 8, "level": 8, "spread": 3, "missing": 2, "outside": 2, "unseen": 2}  # within a column; others 1
 
 
 def components(windows: Sequence[Counts], bins: Bins, rows_behind: int) -> list[Component]:
@@ -43,13 +49,29 @@ def components(windows: Sequence[Counts], bins: Bins, rows_behind: int) -> list[
     for part in (*bins.numeric, *bins.text):
         columns = [window.columns[part.column] for window in windows]
         found += _numeric(part, columns) if isinstance(part, NumericBins) else _text(part, columns)
+    rows = np.array([window.rows for window in windows], dtype=np.float64)
     errors = reconstruction(windows, bins, rows_behind)
     if errors is not None:
         total = errors.sum(axis=1)
-        rows = np.array([window.rows for window in windows], dtype=np.float64)
         variances = total[:-1].var(ddof=1) * rows[:-1].mean() / rows
-        found.append(Component(column=JOINT, what="joint", values=total, variances=variances))
-    return found
+        found.append(Component(column=JOINT, what="reconstruction", values=total, variances=variances))
+    distances = correlation_distance(windows, bins)
+    if distances is not None:
+        size = np.log(distances.sum(axis=(1, 2)) * rows)
+        size[-1] -= np.log(
+            (1 + rows[-1] / rows_behind) / (1 + 1 / len(rows[:-1]))
+        )  # resampled windows share their rows
+        found.append(Component(column=JOINT, what="correlation", values=size, variances=np.full(len(size), 1e-12)))
+    return _weighted(found)
+
+
+def _weighted(found: Sequence[Component]) -> list[Component]:
+    """Return components with weights: columns share alike; within one, a moved mean or level is what mostly matters."""
+    kinds = [(each.column, each.what.split()[0]) for each in found]
+    raw = np.array([WEIGHTS.get(what, 1) / kinds.count((column, what)) for column, what in kinds])
+    columns = [column for column, _ in kinds]
+    totals = {column: sum(raw[i] for i, name in enumerate(columns) if name == column) for column in set(columns)}
+    return [replace(each, weight=float(raw[i] / totals[each.column] / len(totals))) for i, each in enumerate(found)]
 
 
 def joint_columns(bins: Bins) -> list[str]:
@@ -72,6 +94,20 @@ def reconstruction(windows: Sequence[Counts], bins: Bins, rows_behind: int) -> F
     edge = (1 + np.sqrt(len(watched) / rows_behind)) ** 2
     kept = min(int((np.linalg.eigvalsh(_correlation(total - grams[-1])) > edge).sum()), len(watched) - 1)
     return np.array([_errors(gram, total - gram, kept) for gram in grams]) if kept else None
+
+
+def correlation_distance(windows: Sequence[Counts], bins: Bins) -> Floats | None:
+    """Return how far each window's correlations are, squared, from the mean of all others' (windows, inputs, inputs).
+
+    None if fewer than two inputs vary.
+    """
+    watched = [i + 1 for i, part in enumerate(bins.numeric) if part.column in joint_columns(bins)]
+    if len(watched) < 2:
+        return None
+    places = np.ix_([0, *watched], [0, *watched])
+    found = np.array([_correlation(window.matrix()[places]) for window in windows])
+    others = (found.sum(axis=0) - found) / (len(windows) - 1)
+    return np.maximum((found - others) ** 2, 1e-18)
 
 
 def mean_and_sd(window: Counts, bins: Bins, column: str) -> tuple[float, float]:

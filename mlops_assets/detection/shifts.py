@@ -5,7 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlops_assets.detection.components import JOINT, Component, joint_columns, mean_and_sd, reconstruction
+from mlops_assets.detection.components import (
+    JOINT,
+    Component,
+    correlation_distance,
+    joint_columns,
+    mean_and_sd,
+    reconstruction,
+)
 from mlops_assets.detection.verdict import ColumnShift, Kind, Unit
 from mlops_assets.training.bins import ColumnCounts, Counts, merge
 from mlops_assets.training.reference import PREDICTION, Reference
@@ -42,12 +49,22 @@ def shifts(moved: Sequence[Moved], live: Counts, reference: Reference) -> tuple[
     return tuple(found)
 
 
-def alarm_words(kind: Kind, columns: Sequence[ColumnShift], p_value: float, reference: Reference) -> str:
+def alarm_words(
+    kind: Kind,
+    columns: Sequence[ColumnShift],
+    p_value: float,
+    reference: Reference,
+    *,
+    over: int,
+    promised: float,
+    height: float,
+) -> str:
     """Return the sentence for an alarm: what moved, how sure, and how often this would be wrong."""
     shown = "; ".join(column.words for column in columns[:SHOWN])
     more = f"; and {len(columns) - SHOWN} more" if len(columns) > SHOWN else ""
-    sure = "p < 1e-12" if p_value < 1e-12 else f"p = {p_value:.1g}"
-    return f"{NAMES[kind]}: {shown}{more} ({sure}; {_promise(kind, reference)})"
+    alone = "p < 1e-12" if p_value < 1e-12 else f"p = {p_value:.1g}"
+    sure = alone if over == 1 else f"{over} windows together say so, {height:,.0f} to 1"
+    return f"{NAMES[kind]}: {shown}{more} ({sure}; {_promise(kind, reference, promised)})"
 
 
 def ok_words(rows: int, reference: Reference, smallest: dict[str, float]) -> str:
@@ -60,10 +77,10 @@ def ok_words(rows: int, reference: Reference, smallest: dict[str, float]) -> str
     return f"{quiet}; {shift} (least well in {least})"
 
 
-def _promise(kind: Kind, reference: Reference) -> str:
-    bound = f"at most 1 in {len(reference.windows) + 1} ordinary windows alarms"
+def _promise(kind: Kind, reference: Reference, promised: float) -> str:
+    bound = f"at most 1 in {int(1 / promised)} ordinary windows alarms"
     rows = reference.scored if kind == "prediction" else reference.rows
-    enough = rows >= len(reference.windows) * reference.rows_per_window
+    enough = reference.kind == "windows" or rows >= len(reference.windows) * reference.rows_per_window
     return bound if enough else f"{bound}, as far as {rows:,} rows can tell"
 
 
@@ -107,11 +124,16 @@ def _level(moved: Moved, what: str, levels: Sequence[str], now: ColumnCounts, th
 
 
 def _decoupled(joint: Moved, live: Counts, reference: Reference) -> list[ColumnShift]:
-    errors = reconstruction([*reference.windows, live], reference.bins, reference.rows)
-    if errors is None:
+    windows = [*reference.windows, live]
+    if joint.component.what == "reconstruction":
+        shares = reconstruction(windows, reference.bins, reference.rows)
+    else:
+        distances = correlation_distance(windows, reference.bins)
+        shares = None if distances is None else distances.sum(axis=2)
+    if shares is None:
         return []
-    change = errors[-1] - errors[:-1].mean(axis=0)
-    deviation = np.abs(change) / np.maximum(errors[:-1].std(axis=0, ddof=1), 1e-12)
+    change = shares[-1] - shares[:-1].mean(axis=0)
+    deviation = np.abs(change) / np.maximum(shares[:-1].std(axis=0, ddof=1), 1e-12)
     names = joint_columns(reference.bins)
     far: list[int] = [i for i in np.argsort(-deviation)[:SHOWN].tolist() if deviation[i] >= deviation.max() / 2]
     return [

@@ -26,7 +26,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
     `p_value` is corrected for all components (None if it cannot tell); `windows` are the reference windows, and
     `as_extreme` how many of them lie as far out as this one. `smallest_shift` is, per numeric column, the shift of the
-    mean in sd that a window of these rows would show in four of five cases.
+    mean in sd that a window of these rows would show in four of five cases. `promised` is the share of ordinary windows
+    that may alarm; `over` is more than 1 where only that many windows together show the drift.
     """
 
     state: State
@@ -37,4 +38,6 @@ class Verdict(Struct, frozen=True, kw_only=True):
     rows: int
     windows: int
     as_extreme: int = 0
+    promised: float = 0.0
+    over: int = 1
     words: str

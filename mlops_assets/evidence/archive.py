@@ -1,5 +1,6 @@
 """Records on disk, and the one way a step is made: look up its recipe, run it only if new, write down what came."""
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -119,6 +120,18 @@ class Archive:
         """Return the current record id of every partition of a stage."""
         folder = self.home / "heads" / product / stage
         return {path.name: self._pointed(path) for path in sorted(folder.glob("[!.]*"))} if folder.exists() else {}
+
+    def stamps(self, product: str, stage: str) -> dict[str, tuple[int, int]]:
+        """Return what changes with the current record of every partition of a stage, without reading any.
+
+        That is when its head was set, in ns since 1970, and the head's inode.
+        """
+        folder = self.home / "heads" / product / stage
+        if not folder.exists():
+            return {}
+        with os.scandir(folder) as found:
+            seen = [(each.name, each.stat()) for each in found if not each.name.startswith(".")]
+        return {name: (stat.st_mtime_ns, stat.st_ino) for name, stat in seen}
 
     def has(self, record_id: str) -> bool:
         """Return whether there is a record of this id."""

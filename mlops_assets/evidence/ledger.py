@@ -9,7 +9,7 @@ import msgspec
 from mlops_assets.evidence.chain import Chain
 from mlops_assets.evidence.records import Json, Struct
 
-ActKind = Literal["register", "promote", "refuse", "rollback", "deploy", "pause", "resume"]
+ActKind = Literal["register", "promote", "refuse", "rollback", "deploy", "pause", "resume", "retrain", "dismiss"]
 
 
 class Conflict(Exception):

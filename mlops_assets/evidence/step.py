@@ -1,7 +1,9 @@
 """A step of the flow: which recipe a partition has now, and how it is made. It fails closed on its inputs."""
 
+import fcntl
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,6 +34,15 @@ class Prepared:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Due:
+    """A partition to make. `version` is the same as long as its inputs are; `why` is for people."""
+
+    partition: str
+    version: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Step(ABC):
     """One stage of one product over one deployment's evidence."""
 
@@ -56,6 +67,15 @@ class Step(ABC):
         """Return the record of `partition`, made now unless its recipe already has a good one."""
         prepared = self.prepare(partition)
         return self.archive.make(prepared.recipe, prepared.inputs, prepared.build, run_id=run_id)
+
+    @contextmanager
+    def alone(self, partition: str) -> Generator[None]:
+        """Hold the only right to make `partition`; whoever else wants to waits. A killed process holds nothing."""
+        path = self.archive.home / "locks" / self.product.name / self.stage / partition
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def status(self, partition: str) -> tuple[Status, str]:
         """Return whether `partition` is up to date, and why not."""

@@ -17,9 +17,9 @@ def sealed_within(step: Step, partition: str) -> list[Held]:
         return []
     segment, window = parse(partition)
     start, end = grid.bounds(window)
-    first = step.product.grid.bounds(step.product.grid.key(start))[0]
-    keys = step.product.grid.keys(first, end + timedelta(days=32))
-    heads = step.archive.heads(step.product.name, Stage.PREDICTIONS)
-    inside = [key for key in keys if start <= step.product.grid.bounds(key)[0] < end and f"{segment}|{key}" in heads]
-    found = [step.archive.held(heads[f"{segment}|{key}"]) for key in inside]
+    monitored = step.product.grid
+    keys = monitored.keys(monitored.bounds(monitored.key(start))[0], end + timedelta(days=32))
+    inside = [key for key in keys if start <= monitored.bounds(key)[0] < end]
+    places = [step.place(f"{segment}|{key}", Stage.PREDICTIONS) for key in inside]
+    found = [held for held in map(step.archive.head, places) if held is not None]
     return [held for held in found if held.record.output("predictions").rows]

@@ -1,65 +1,117 @@
-"""Which closed windows of traffic are not sealed yet, or have outcomes that came since."""
+"""Which closed windows of traffic are not sealed yet, or have labels that came since."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Collection, Generator, Iterator
+from contextlib import suppress
 from datetime import datetime
+from functools import cache, partial
 from pathlib import Path
 
-from mlops_assets.evidence.archive import Archive, Held
+from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.content import content_root
-from mlops_assets.evidence.records import canonical, digest
-from mlops_assets.product import SEAL, ModelProduct, Stage
+from mlops_assets.evidence.records import BrokenEvidence, Place, digest
+from mlops_assets.evidence.settled import Settled
+from mlops_assets.evidence.step import Due, parse
+from mlops_assets.monitoring.late_labels import relabelled
+from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.serving.outcomes import outcomes
-from mlops_assets.serving.seal import closed_windows, log_digests, unsealed
+from mlops_assets.serving.seal import closed_windows, unsealed
 from mlops_assets.settings import Settings
+from mlops_assets.windows import ALL, Grid
+
+NEVER = (0, 0)
+NEW, LATE_FILE, LATE_OUTCOMES = "closed window", "a log file that came late", "new outcomes"
+LATE_LABELS, UNFINISHED = "new labels by key", "sealed, but not judged"
 
 
 def sealable(
-    product: ModelProduct, settings: Settings, now: datetime, settled: Mapping[str, str]
-) -> tuple[list[tuple[str, str]], dict[str, str]]:
-    """Return (partition, version of its inputs) of what is to be sealed or finished, oldest first; and what is settled.
+    product: ModelProduct, settings: Settings, now: datetime, busy: Collection[str] = frozenset()
+) -> Generator[Due]:
+    """Yield what is to be sealed or finished: what never was, oldest first, then what was sealed longest ago.
 
-    `settled` gives, per window in which nothing was left to do, the state of its files then: as long as they stay so,
-    the window is not looked into again.
+    A window in which nothing was left to do is not looked into again as long as nothing has come in. Partitions that
+    are `busy` are left out. Nobody needs to take all: what is not taken is due again.
     """
-    archive, folder = Archive(settings.home), settings.serving(product.name)
-    segments = [s for s in product.segments if archive.ledger.champion(product.name, s) is not None]
-    heads = {stage: archive.heads(product.name, stage) for stage in SEAL}
-    found: list[tuple[str, str]] = []
-    done: dict[str, str] = {}
-    for window in closed_windows(folder, product.grid, now, product.monitor.grace.total_seconds()) if segments else []:
-        state = _files(folder, window, segments)
-        todo = [] if settled.get(window) == state else list(_todo(archive, folder, window, segments, heads))
-        found += todo
-        if not todo:
-            done[window] = state
-    return found, done
+    archive, settled = Archive(settings.home), Settled(settings.home / "sensors" / f"{product.name}_seal.json")
+    sealed = archive.stamps(product.name, Stage.PREDICTIONS)
+    drift, quality = (archive.stamps(product.name, stage) for stage in (Stage.DRIFT, Stage.PERFORMANCE))
+    judged = sealed.keys() & drift.keys() & quality.keys()
+    reported = cache(partial(_reported, settings.serving(product.name)))
+    waiting = sorted(
+        (sealed.get(partition, NEVER), parse(partition)[1], partition, state)
+        for partition, state in _states(product, settings, archive, now)
+        if partition not in busy and not (partition in judged and settled.holds(partition, state))
+    )
+    try:
+        for _, _, partition, state in waiting:
+            try:
+                why = _todo(product, settings, archive, partition, reported)
+            except BrokenEvidence as problem:  # its run says so and fails; the other windows go on
+                why = f"broken evidence: {problem}"
+            if why is None:
+                settled.note(partition, state)
+            else:
+                yield Due(partition=partition, version=state, why=why)
+    finally:
+        settled.save()
 
 
 def _todo(
-    archive: Archive, folder: Path, window: str, segments: Sequence[str], heads: Mapping[Stage, Mapping[str, str]]
-) -> Iterator[tuple[str, str]]:
-    reported = content_root(outcomes(folder, window))
-    for segment in segments:
-        partition = f"{segment}|{window}"
-        record = heads[Stage.PREDICTIONS].get(partition)
-        sealed = archive.held(record) if record else None
-        if sealed is None or sealed.record.state["outcomes"] != reported or unsealed(folder, window, segment):
-            files = list(log_digests(folder, window, segment))
-            yield partition, digest(canonical([files, reported]))[:16]
-        elif not _judged(archive, sealed, heads, partition):
-            yield partition, f"{sealed.id[:16]} unfinished"
+    product: ModelProduct, settings: Settings, archive: Archive, partition: str, reported: Callable[[str], str]
+) -> str | None:
+    """Return why a partition is to be sealed or finished, or None if it is done."""
+    segment, window = parse(partition)
+    stages = (Stage.PREDICTIONS, Stage.DRIFT, Stage.PERFORMANCE)
+    places = [Place(product=product.name, stage=stage, partition=partition) for stage in stages]
+    sealed, drift, quality = map(archive.head, places)
+    if sealed is None:
+        return NEW
+    if sealed.record.state["outcomes"] != reported(window):
+        return LATE_OUTCOMES
+    if unsealed(settings.serving(product.name), window, segment):
+        return LATE_FILE
+    roots = {sealed.record.root, sealed.record.output("outcomes").root}
+    if drift is None or quality is None or not roots <= {source.root for source in quality.record.inputs}:
+        return UNFINISHED
+    return None if relabelled(archive, product, sealed, quality) is None else LATE_LABELS
 
 
-def _judged(archive: Archive, sealed: Held, heads: Mapping[Stage, Mapping[str, str]], partition: str) -> bool:
-    """Return whether the window has a verdict, and its quality is that of the outcomes which are sealed."""
-    quality = heads[Stage.PERFORMANCE].get(partition)
-    if quality is None or partition not in heads[Stage.DRIFT]:
-        return False
-    roots = {source.root for source in archive.held(quality).record.inputs}
-    return {sealed.record.root, sealed.record.output("outcomes").root} <= roots
+def _states(product: ModelProduct, settings: Settings, archive: Archive, now: datetime) -> Iterator[tuple[str, str]]:
+    """Yield every partition that may be sealed, and what changes when something comes in for it: files and labels."""
+    segments = [s for s in product.segments if archive.ledger.champion(product.name, s) is not None]
+    if not segments:
+        return
+    folder, grid = settings.serving(product.name), product.grid
+    labels = archive.stamps(product.name, Stage.ANNOTATIONS)
+    kinds = [(path, _names(path)) for path in (str(folder / "log"), str(folder / "outcomes"))]
+    for window in closed_windows(folder, grid, now, product.monitor.grace.total_seconds()):
+        files = [_sizes(f"{path}/{window}") if window in windows else [] for path, windows in kinds]
+        learned = _data_window(grid, product.windows, window)
+        for segment in segments:
+            state = repr((files, labels.get(f"{segment}|{learned}")))
+            yield f"{segment}|{window}", digest(state.encode())[:16]
 
 
-def _files(folder: Path, window: str, segments: Sequence[str]) -> str:
-    """Return what tells that nothing has come into a window: its files with their sizes, and who is served."""
-    files = [path for kind in ("log", "outcomes") for path in sorted((folder / kind / window).glob("*.log"))]
-    return digest(canonical([[str(path), path.stat().st_size] for path in files] + list(segments)))[:12]
+@cache
+def _data_window(grid: Grid, windows: Grid | None, window: str) -> str:
+    """Return the window of data that a monitoring window lies in: the labels by key of its predictions are there."""
+    return windows.key(grid.bounds(window)[0]) if windows else ALL
+
+
+def _reported(folder: Path, window: str) -> str:
+    return content_root(outcomes(folder, window))
+
+
+def _names(folder: str) -> set[str]:
+    return set(os.listdir(folder)) if os.path.exists(folder) else set()
+
+
+def _sizes(folder: str) -> list[tuple[str, int]]:
+    """Return a window's files with their sizes; one that is dropped meanwhile is not there."""
+    found: list[tuple[str, int]] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(".log"):
+                with suppress(FileNotFoundError):
+                    found.append((entry.name, entry.stat().st_size))
+    return sorted(found)

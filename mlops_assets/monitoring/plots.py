@@ -1,84 +1,122 @@
-"""Two pictures as PNG: a column's reference against live, and a segment's verdicts over time."""
+"""A segment's windows in a row as SVG: what was judged of each, and how good its predictions were."""
 
-# pyright: reportUnknownMemberType=false
-
-import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from math import log10
 
-import numpy as np
+from mlops_assets.detection.verdict import State
+from mlops_assets.evidence.records import Struct
+from mlops_assets.monitoring.chart import (
+    BAND,
+    FAINT,
+    INK,
+    LIVE,
+    REFERENCE,
+    Panel,
+    Ticks,
+    box,
+    dot,
+    line,
+    picture,
+    some,
+    text,
+    ticks,
+)
+from mlops_assets.monitoring.performance import MATURE
 
-from mlops_assets.detection.verdict import State, Verdict
-from mlops_assets.training.bins import Counts, NumericBins, TextBins, merge
-from mlops_assets.training.reference import Reference
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-COLOURS: dict[State, str] = {"ok": "#2e7d32", "drift": "#c62828", "cannot tell": "#9e9e9e"}
-LATEST = 60
+WIDTH, LEFT = 760, 46
+LATEST = 30  # windows in a picture
+ALARMS = 0.01  # a window is out of the ordinary below this p-value
+FARTHEST = 6  # -log10 p at which a bar is cut
+FILLS: dict[State, str] = {"ok": "#9fc0de", "drift": LIVE, "cannot tell": "#ffffff"}
+LETTERS: dict[State, str] = {"ok": "", "drift": "D", "cannot tell": "?"}
 
 
-def reference_vs_live(column: str, live: Counts, reference: Reference) -> bytes:
-    """Return a PNG of a column's share of rows per bin: the reference windows' range, their mean, and this window.
+class Mark(Struct, frozen=True, kw_only=True):
+    """A window's verdict in a row of them."""
 
-    Raises:
-        LookupError: If the column is not among those counted.
+    window: str
+    state: State
+    p_value: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A metric in a window, with its 95% interval; `maturity` is the share of its rows that have a label, in [0, 1]."""
+
+    window: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    maturity: float
+    judged: bool
+
+
+def verdict_timeline(marks: Sequence[Mark]) -> str:
+    """Return the latest 30 verdicts, oldest first: the higher a bar, the less likely its window is an ordinary one."""
+    latest = marks[-LATEST:]
+    panel = Panel(left=LEFT, top=46, width=700, height=86, across=(0, LATEST), up=(0, FARTHEST))
+    scale = [(0.0, "1"), (2.0, "0.01"), (4.0, "1e-4"), (6.0, "1e-6")]
+    width = panel.width / LATEST
+    said = "bar: p of the window, on a log scale; D drift; ? cannot tell; no letter: ok"
+    parts = _heads(f"Verdicts of the last {len(latest)} windows", said)
+    parts.append(panel.axes([(at + 0.5, label) for at, label in _dates(latest)], scale))
+    for place, mark in enumerate(latest):
+        high = 0.6 if mark.p_value is None else min(max(-log10(max(mark.p_value, 1e-12)), 0.12), FARTHEST)
+        x, y = panel.x(place) + 2, panel.y(high)
+        told = f"{mark.window}: {mark.state}" + ("" if mark.p_value is None else f", p = {mark.p_value:.2g}")
+        edge = FAINT if mark.state == "cannot tell" else ""
+        parts.append(box(x, y, round(width - 4, 1), panel.y(0) - y, FILLS[mark.state], edge=edge, title=told))
+        if letter := LETTERS[mark.state]:
+            parts.append(text(round(x + width / 2 - 2, 1), y - 4, letter, anchor="middle", weight=700))
+    limit = [(LEFT, panel.y(-log10(ALARMS))), (LEFT + panel.width, panel.y(-log10(ALARMS)))]
+    return picture(WIDTH, 158, [*parts, line(limit, INK, width=1, dash="4 3")], title="Verdicts over time")
+
+
+def performance_plot(points: Sequence[Point], *, metric: str, floor: float | None = None) -> str:
+    """Return a metric over the latest 30 windows with its intervals, and below it how many labels each rests on.
+
+    A window whose labels do not suffice to be judged is hollow; nothing alarms on it.
     """
-    parts = {part.column: part for part in (*reference.bins.numeric, *reference.bins.text)}
-    if column not in parts or column not in live.columns:
-        raise LookupError(f"no column {column!r}; counted are: {', '.join(live.columns)}")
-    windows = np.array([_shares(window, column) for window in reference.windows])
-    pooled = _shares(merge(reference.windows), column)
-    names = _names(parts[column])
-    figure = _figure()
-    axes = figure.subplots()
-    places = np.arange(len(names))
-    low, high = windows.min(axis=0), windows.max(axis=0)
-    axes.fill_between(places, low, high, step="mid", color="#bbdefb", label="reference windows")
-    axes.step(places, pooled, where="mid", color="#1565c0", label="reference")
-    axes.step(places, _shares(live, column), where="mid", color="#c62828", label="live")
-    axes.set_xticks(places, names, rotation=60, ha="right", fontsize=7)
-    axes.set_ylabel("share of rows")
-    axes.set_title(f"{column}: {live.rows:,} live rows")
-    axes.legend(fontsize=8)
-    return _png(figure)
+    latest = points[-LATEST:]
+    told = [each for point in latest for each in (point.value, point.low, point.high) if each is not None]
+    told += [floor] if floor is not None and told else []
+    low, high = (min(told), max(told)) if told else (0.0, 1.0)
+    margin = (high - low) * 0.08 or abs(high) * 0.05 or 1.0
+    panel = Panel(left=LEFT, top=46, width=700, height=130, across=(0, LATEST), up=(low - margin, high + margin))
+    shares = Panel(left=LEFT, top=196, width=700, height=34, across=(0, LATEST), up=(0, 1))
+    said = "dot: value and 95% interval; hollow: too few labels to judge"
+    said += "; dashed: the gate's floor" if floor is not None else ""
+    parts = _heads(f"{metric} on the labels that have come in", said)
+    parts.append(panel.axes((), ticks(low - margin, high + margin)))
+    if floor is not None:
+        parts.append(line([(LEFT, panel.y(floor)), (LEFT + panel.width, panel.y(floor))], INK, width=1, dash="4 3"))
+    parts.append(shares.axes([(at + 0.5, label) for at, label in _dates(latest)], [(0.0, "0%"), (1.0, "100%")]))
+    parts.append(
+        text(LEFT + 700, 190, f"share of rows with a label; judged from {MATURE:.0%} on", anchor="end", colour=FAINT)
+    )
+    parts += [_point(panel, shares, place, point) for place, point in enumerate(latest)]
+    return picture(WIDTH, 256, parts, title=f"{metric} over time, with its maturity")
 
 
-def verdict_timeline(verdicts: Sequence[tuple[str, Verdict]]) -> bytes:
-    """Return a PNG of the last 60 verdicts, oldest first: colour is the state, height how unlikely the window was."""
-    latest = verdicts[-LATEST:]
-    figure = _figure()
-    axes = figure.subplots()
-    heights = [0.3 if verdict.p_value is None else -np.log10(max(verdict.p_value, 1e-12)) for _, verdict in latest]
-    places = np.arange(len(latest))
-    axes.bar(places, np.maximum(heights, 0.3), color=[COLOURS[verdict.state] for _, verdict in latest])
-    axes.axhline(2, color="black", linewidth=0.8, linestyle="--")
-    axes.set_xticks(places, [window for window, _ in latest], rotation=60, ha="right", fontsize=7)
-    axes.set_ylabel("-log10 p (line: 0.01)")
-    axes.set_title("green: ok, red: drift, grey: cannot tell")
-    return _png(figure)
+def _point(panel: Panel, shares: Panel, place: int, point: Point) -> str:
+    x, top = panel.x(place + 0.5), shares.y(point.maturity)
+    width = panel.width / LATEST
+    told = f"{point.window}: {point.maturity:.0%} of rows have a label"
+    parts = [box(x - width / 2 + 2, top, round(width - 4, 1), shares.y(0) - top, BAND, title=told)]
+    if point.value is None:
+        return parts[0]
+    colour = REFERENCE if point.judged else FAINT
+    if point.low is not None and point.high is not None:
+        dash = "" if point.judged else "2 2"
+        parts.append(line([(x, panel.y(point.low)), (x, panel.y(point.high))], colour, width=1.4, dash=dash))
+    about = f"{point.window}: {point.value:.4g}" + ("" if point.judged else ", too few labels to judge")
+    return "".join([*parts, dot(x, panel.y(point.value), colour, hollow=not point.judged, title=about)])
 
 
-def _shares(counts: Counts, column: str) -> np.ndarray:
-    found = counts.columns[column]
-    return np.array([*found.bins, found.null, found.inf]) / max(counts.rows, 1)
+def _heads(title: str, said: str) -> list[str]:
+    return [text(LEFT, 16, title, weight=600, size=13), text(LEFT, 33, said, colour=FAINT)]
 
 
-def _names(part: NumericBins | TextBins) -> list[str]:
-    if isinstance(part, TextBins):
-        return [*part.levels, "other", "unseen", "null", "inf"]
-    below = [f"< {part.edges[0]:.3g}"] if part.edges else ["all"]
-    return [*below, *(f"≥ {edge:.3g}" for edge in part.edges), "null", "inf"]
-
-
-def _figure() -> "Figure":
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(8, 3.5), layout="constrained")
-
-
-def _png(figure: "Figure") -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return buffer.getvalue()
+def _dates(windows: Sequence[Mark] | Sequence[Point]) -> Ticks:
+    return some([each.window for each in windows], 7, apart=5)

@@ -3,15 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 import polars as pl
 
 from mlops_assets.evidence.records import canonical, digest
-from mlops_assets.monitoring.whylog import merge_bytes, metadata_of, profile_bytes
+from mlops_assets.monitoring.whylog import column_view, merge_bytes, metadata_of, profile_bytes
 from mlops_assets.training.bins import Bins, Counts, count
 from mlops_assets.training.bins import merge as merge_counts
 from mlops_assets.training.reference import PREDICTION
+from mlops_assets.training.seen import Levels, Numbers, seen_in
+
+if TYPE_CHECKING:
+    from whylogs.core.view.column_profile_view import ColumnProfileView
 
 COUNTS = "mlops_assets.counts"
 
@@ -25,7 +30,7 @@ class Profile:
 
     @property
     def root(self) -> str:
-        """The sha256 of the counts; whylogs' own bytes differ from run to run, since its sketches are not seeded."""
+        """The sha256 of the counts; the bytes of merged whylogs profiles differ from run to run."""
         return digest(canonical(self.counts))
 
 
@@ -38,9 +43,16 @@ def observed(sealed: pl.DataFrame) -> pl.DataFrame:
 
 def profile(frame: pl.DataFrame, bins: Bins, *, at: datetime) -> Profile:
     """Return the profile of `frame` over `bins`; `at` (aware) is the window's start."""
-    counts = count(frame, bins)
-    seen = frame.select(name for name in bins.columns if name in frame.columns)
-    return Profile(counts=counts, whylogs=profile_bytes(seen, at=at, metadata=_metadata(counts)))
+    views: dict[str, ColumnProfileView] = {}
+
+    def view(column: Numbers | Levels) -> None:
+        views[column.name] = column_view(column)
+
+    counts = count(frame, bins, also=view)
+    for name in set(bins.columns) & set(frame.columns) - set(counts.columns):
+        if found := seen_in(frame[name]):
+            view(found)
+    return Profile(counts=counts, whylogs=profile_bytes(views, at=at, metadata=_metadata(counts)))
 
 
 def read_profile(data: bytes) -> Profile:

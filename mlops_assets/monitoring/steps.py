@@ -7,15 +7,21 @@ import msgspec
 import polars as pl
 
 from mlops_assets.detection.drift import FEWEST_ROWS, judge
+from mlops_assets.detection.finding import Origin, summaries
+from mlops_assets.detection.sequence import Evidence
 from mlops_assets.detection.verdict import Verdict
 from mlops_assets.evidence.archive import Built, Held
 from mlops_assets.evidence.code import code_id
-from mlops_assets.evidence.records import Check, Json, Recipe
+from mlops_assets.evidence.records import Check, Json, Recipe, Struct
 from mlops_assets.evidence.step import NotReady, Prepared, Step, parse
+from mlops_assets.monitoring.origin import origin_of
 from mlops_assets.monitoring.profile import observed, profile
 from mlops_assets.product import Stage
 from mlops_assets.training.bins import Counts
 from mlops_assets.training.reference import Reference
+
+EVIDENCE = "evidence"
+LOOK_BACK = 7  # windows; a pause longer than that begins anew
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +45,23 @@ class Watch(Step):
         if act is None or act.record is None or act.version is None:
             raise NotReady(f"{predictions.record.place}: no model of this segment was ever served")
         return act.version, self.archive.held(act.record)
+
+    def before(self, partition: str, root: str, model: Held) -> Held | None:
+        """Return the record of the newest earlier window that the same model was judged in, whose evidence goes on.
+
+        Among the last seven windows; a window judged anew on the same content `root` keeps the one that it had.
+        """
+        head = self.archive.head(self.place(partition))
+        if head and head.record.state.get("model") == model.id and head.record.inputs[0].root == root:
+            known = head.record.state.get("before")
+            return self.archive.held(known) if known else None
+        segment, window = parse(partition)
+        for earlier in reversed(self.product.grid.before(window, LOOK_BACK + 1)[:-1]):
+            found = self.archive.head(self.place(f"{segment}|{earlier}"))
+            gathered = found and any(output.name == EVIDENCE for output in found.record.outputs)
+            if found and gathered and found.record.state.get("model") == model.id:
+                return found
+        return None
 
     def reference(self, model: Held) -> Reference:
         """Return what the model's training saw."""
@@ -95,23 +118,41 @@ class DriftStep(Watch):
         """Return the recipe: the window's counts, and the model whose reference they are compared with."""
         counted = self.input(Stage.PROFILE, partition)
         model = self.archive.held(counted.record.state["model"])
+        inputs = [(str(counted.record.place), counted.record.root)]
+        before = self.before(partition, counted.record.root, model)
         recipe = Recipe(
             place=self.place(partition),
-            inputs=[(str(counted.record.place), counted.record.root)],
-            state=counted.record.state,
-            code=code_id("mlops_assets.detection.drift"),
+            inputs=inputs,
+            state={**counted.record.state, "before": before.id if before else ""},
+            code=code_id("mlops_assets.detection.drift", "mlops_assets.detection.origin"),
         )
-        build = partial(self._build, counted, model)
+        build = partial(self._build, partition, counted, model, before)
         return Prepared(recipe=recipe, inputs=[counted.as_input(), model.as_input()], build=build)
 
-    def _build(self, counted: Held, model: Held) -> Built:
+    def _build(self, partition: str, counted: Held, model: Held, before: Held | None) -> Built:
         live = msgspec.json.decode(self.archive.data(counted, "counts"), type=Counts)
-        verdict = judge(live, self.reference(model))
-        return verdict_built(verdict, "no_drift", {"version": counted.record.facts["version"]})
+        carried = msgspec.json.decode(self.archive.data(before, EVIDENCE), type=Evidence) if before else None
+        phase = self.product.grid.phase(parse(partition)[1])
+        found = judge(live, self.reference(model), phase=phase, carried=carried)
+        verdict = found.verdict
+        origin = origin_of(self.product, self.archive, counted, verdict)
+        version = counted.record.facts["version"]
+        return verdict_built(verdict, "no_drift", {"version": version}, evidence=found.evidence, origin=origin)
 
 
-def verdict_built(verdict: Verdict, check: str, facts: dict[str, Json], more: tuple[Check, ...] = ()) -> Built:
-    """Return a verdict as what a step made: the verdict itself, its check, and what an operator reads."""
+def verdict_built(
+    verdict: Verdict,
+    check: str,
+    facts: dict[str, Json],
+    more: tuple[Check, ...] = (),
+    *,
+    evidence: Struct | None = None,
+    origin: Origin | None = None,
+) -> Built:
+    """Return a verdict as what a step made: the verdict itself, its check, and what an operator reads.
+
+    `evidence` goes on to the next window; `origin` says where a drift entered, as far as was known when the step ran.
+    """
     told: dict[str, Json] = {
         **facts,
         "state": verdict.state,
@@ -120,9 +161,17 @@ def verdict_built(verdict: Verdict, check: str, facts: dict[str, Json], more: tu
         "p_value": verdict.p_value,
         "rows": verdict.rows,
         "reference_windows": verdict.windows,
+        "promised_false_alarms": verdict.promised,
         "columns": {shift.column: shift.words for shift in verdict.columns},
         "smallest_shift": dict(verdict.smallest_shift),
     }
     shown: dict[str, Json] = {"state": verdict.state, "words": verdict.words}
+    outputs = {"verdict": (msgspec.json.encode(verdict), "json")}
+    if evidence is not None:
+        outputs[EVIDENCE] = (msgspec.json.encode(evidence), "json")
+    if origin is not None:
+        outputs["origin"] = (msgspec.json.encode(origin), "json")
+        told |= {"origin": origin.words, "ancestors": summaries(origin)}
+        shown["origin"] = origin.words
     claim = Check(name=check, passed=verdict.state != "drift", severity="warn", blocking=False, facts=shown)
-    return Built(outputs={"verdict": (msgspec.json.encode(verdict), "json")}, checks=(claim, *more), facts=told)
+    return Built(outputs=outputs, checks=(claim, *more), facts=told)

@@ -4,20 +4,26 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from mlops_assets.alerting.shown import open_words
 from mlops_assets.catalogue import check_product, read_catalogue
 from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.clock import product_now
 from mlops_assets.evidence.records import BrokenEvidence, Struct
 from mlops_assets.evidence.step import parse
 from mlops_assets.intake.sources import check_source
+from mlops_assets.operations.why import Drifts, drift_times, drift_words
 from mlops_assets.product import ModelProduct, Stage
-from mlops_assets.retraining.stored import Stored, stored_decisions
+from mlops_assets.retraining.reading import Reading
+from mlops_assets.retraining.stored import Stored
 from mlops_assets.serving.workers import live_workers
 from mlops_assets.settings import Settings
 
 
 class SegmentStatus(Struct, frozen=True, kw_only=True):
-    """One segment: who serves, how new the data is, what the newest window's verdict and the latest decision say."""
+    """One segment: who serves, how new the data is, what the newest window's verdict and the latest decision say.
+
+    `drifts` says how many were found, and how soon they were found and repaired; None before the first.
+    """
 
     segment: str
     champion: int | None
@@ -25,6 +31,7 @@ class SegmentStatus(Struct, frozen=True, kw_only=True):
     newest_data: str | None
     drift: str | None
     next: str | None
+    drifts: Drifts | None = None
 
 
 class ProductStatus(Struct, frozen=True, kw_only=True):
@@ -35,6 +42,7 @@ class ProductStatus(Struct, frozen=True, kw_only=True):
     now: str | None = None
     workers: list[str] = msgspec.field(default_factory=list[str])
     paused: str | None = None
+    alerts: list[str] = msgspec.field(default_factory=list[str])
     segments: list[SegmentStatus] = msgspec.field(default_factory=list[SegmentStatus])
 
 
@@ -72,46 +80,40 @@ def status_lines(found: list[ProductStatus]) -> list[str]:
             continue
         served = f"served by {', '.join(one.workers)}" if one.workers else "not served"
         lines.append(f"{one.product}: {served}" + (f"; paused: {one.paused}" if one.paused else ""))
+        lines += [f"  alert: {alert}" for alert in one.alerts]
         for each in one.segments:
             champion, data = each.champion or "none", each.newest_data or "none"
             lines.append(
                 f"  {each.segment:12} champion {champion!s:<5} data {data:12} drift {each.drift or 'no window yet'}"
             )
             lines += [f"  {'':12} {each.next}"] if each.next else []
+            lines += [f"  {'':12} {drift_words(each.drifts)}"] if each.drifts else []
     return lines or ["no product is declared; mlops-assets init writes one"]
-
-
-def decisions(settings: Settings, name: str, *, since: str | None) -> list[Stored]:
-    """Return the stored retraining decisions of a product, oldest first."""
-    product = read_catalogue(settings.defs).product(name)
-    return [each for each in stored_decisions(settings.home, product.name) if not since or each.at >= since]
-
-
-def decision_lines(rows: list[Stored]) -> list[str]:
-    """Return decisions for people: when, for what, the answer and its reasons."""
-    lines = [
-        f"{row.at[:19]} {row.segment:10} {f'retrain on {row.target}' if row.retrain else 'no':22} "
-        f"{'; '.join(row.reasons)}"
-        for row in rows
-    ]
-    return lines or ["no decision yet: no window of live traffic was judged"]
 
 
 def _status(settings: Settings, product: ModelProduct) -> ProductStatus:
     archive, wall = Archive(settings.home), datetime.now(UTC)
     folder = settings.serving(product.name)
-    latest = {each.segment: each for each in stored_decisions(settings.home, product.name)}
+    reading = Reading(settings.home, product)
+    latest = {each.segment: each for _, each in reading.decisions.entries()}
+    drifts = drift_times(product, reading)
     paused = archive.ledger.paused(product.name)
     return ProductStatus(
         product=product.name,
         now=product_now(folder, wall).isoformat(),
         workers=[worker.url for worker in live_workers(folder, wall)],
         paused=paused.reason if paused else None,
-        segments=[_segment(archive, product, segment, latest.get(segment)) for segment in product.segments],
+        alerts=open_words(settings, product.name),
+        segments=[
+            _segment(archive, product, segment, latest.get(segment), drifts.get(segment))
+            for segment in product.segments
+        ],
     )
 
 
-def _segment(archive: Archive, product: ModelProduct, segment: str, decision: Stored | None) -> SegmentStatus:
+def _segment(
+    archive: Archive, product: ModelProduct, segment: str, decision: Stored | None, drifts: Drifts | None
+) -> SegmentStatus:
     champion = archive.ledger.champion(product.name, segment)
     drift = _newest(archive, product, Stage.DRIFT, segment)
     data = _newest(archive, product, Stage.FEATURES, segment)
@@ -124,6 +126,7 @@ def _segment(archive: Archive, product: ModelProduct, segment: str, decision: St
         newest_data=data[0] if data else None,
         drift=f"{drift[0]}: {archive.held(drift[1]).record.facts.get('words')}" if drift else None,
         next=answer + "; ".join(decision.reasons) if decision else first,
+        drifts=drifts,
     )
 
 

@@ -3,45 +3,116 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-import msgspec
-
-from mlops_assets.detection.verdict import Verdict
-from mlops_assets.evidence.archive import Archive, Held
 from mlops_assets.evidence.clock import product_now
-from mlops_assets.evidence.ledger import Act, stamp
-from mlops_assets.evidence.step import NotReady, parse
+from mlops_assets.evidence.ledger import stamp
+from mlops_assets.evidence.step import NotReady
 from mlops_assets.product import ModelProduct, Stage
-from mlops_assets.retraining.decisions import (
-    Alarm,
-    Champion,
-    Labelled,
-    LoopState,
-    RetrainDecision,
-    Training,
-    alarm_of,
-    decide,
-    failed_attempts,
-    open_alarms,
-)
-from mlops_assets.retraining.stored import Stored, store_decision, stored_decisions
+from mlops_assets.retraining.alarms import Alarm, failed_attempts, open_alarms
+from mlops_assets.retraining.asked import RUNS, RunsOf, latest_yes, outstanding, trained
+from mlops_assets.retraining.champions import learned_rows, serving_champion
+from mlops_assets.retraining.decisions import RetrainDecision, decide
+from mlops_assets.retraining.history import dismissed, open_asks, pause, trainings
+from mlops_assets.retraining.reading import Reading
+from mlops_assets.retraining.state import Champion, Labelled, LoopState
+from mlops_assets.retraining.stored import Stored
 from mlops_assets.settings import Settings
-from mlops_assets.training.step import ModelStep
 
 
 def decide_segment(
-    product: ModelProduct, settings: Settings, segment: str, wall: datetime, *, running: bool
+    product: ModelProduct,
+    settings: Settings,
+    segment: str,
+    wall: datetime,
+    *,
+    running: bool,
+    reading: Reading | None = None,
+    runs_of: RunsOf | None = None,
 ) -> RetrainDecision | None:
-    """Return the decision on a segment, stored if its inputs or its answer are new; None before the first verdict."""
-    archive = Archive(settings.home)
+    """Return the decision on a segment, stored if its inputs or its answer are new; None before the first verdict.
+
+    Without `runs_of` a training that was asked for does not count as under way. Whoever decides at the same time waits,
+    so that two daemons come to one decision.
+    """
+    reading = reading or opened(settings, product)
     now = product_now(settings.serving(product.name), wall)
-    state = loop_state(product, settings, archive, segment, now, running=running)
-    if state is None:
+    with reading.decisions.deciding():
+        asked, failed = _under_way(product, settings, reading, segment, runs_of)
+        state = loop_state(product, settings, reading, segment, now, running=running or asked, failed_runs=failed)
+        if state is None:
+            return None
+        decision = decide(product.retrain, state)
+        reading.decisions.keep(_stored(decision, wall))
+    return decision
+
+
+def opened(settings: Settings, product: ModelProduct) -> Reading:
+    """Return the product's evidence as it is now."""
+    reading = Reading(settings.home, product)
+    reading.refresh()
+    return reading
+
+
+def loop_state(
+    product: ModelProduct,
+    settings: Settings,
+    reading: Reading,
+    segment: str,
+    now: datetime,
+    *,
+    running: bool,
+    failed_runs: int = 0,
+) -> LoopState | None:
+    """Return what is known of a segment's loop; None without a champion, or while there is nothing to decide on."""
+    decided = reading.decisions.of(segment)
+    champion = serving_champion(product, settings, reading, segment, now)
+    asks = open_asks(reading.acts(), segment, decided)
+    if champion is None or not (reading.heads(Stage.DRIFT, segment) or asks or _asks_by_itself(product)):
         return None
-    decision = decide(product.retrain, state)
-    kept = Stored(
+    labelled = _labelled(product, settings, reading, segment, champion)
+    due = _due(product, labelled, now)
+    yes = sorted(datetime.fromisoformat(each.at) for each in decided if each.retrain)
+    return LoopState(
+        product=product.name,
+        segment=segment,
+        now=now,
+        alarms=_open(product, reading, segment, champion),
+        champion=champion,
+        labelled=labelled,
+        labels_window=due[0] if due else None,
+        labels_due=due[1] if due else None,
+        last_retrain=yes[-1] if yes else None,
+        trainings=tuple(yes[-product.retrain.budget.trainings :]) if product.retrain.budget else (),
+        attempts=failed_attempts(list(trainings(product, reading.acts(), segment, decided))),
+        asks=asks,
+        failed_runs=failed_runs,
+        running=running,
+        paused=pause(reading.acts()),
+    )
+
+
+def open_now(product: ModelProduct, settings: Settings, reading: Reading, segment: str) -> tuple[Alarm, ...]:
+    """Return the open alarms of a segment, oldest first; none without a champion."""
+    champion = serving_champion(product, settings, reading, segment, None)
+    return _open(product, reading, segment, champion) if champion else ()
+
+
+def _under_way(
+    product: ModelProduct, settings: Settings, reading: Reading, segment: str, runs_of: RunsOf | None
+) -> tuple[bool, int]:
+    """Return whether a training was asked for and is not over, and how many runs of it failed if that was all."""
+    yes = latest_yes(reading.decisions.of(segment))
+    if yes is None or runs_of is None:
+        return False, 0
+    runs = runs_of(yes.id)
+    waits = outstanding(product, settings, reading, yes, runs)
+    return waits, runs.failed if runs.failed >= RUNS and not (waits or runs.ended) else 0
+
+
+def _stored(decision: RetrainDecision, wall: datetime) -> Stored:
+    return Stored(
         id=decision.id,
         product=decision.product,
-        segment=segment,
+        segment=decision.segment,
         at=stamp(decision.at),
         decided_at=stamp(wall),
         retrain=decision.retrain,
@@ -49,111 +120,56 @@ def decide_segment(
         reasons=list(decision.reasons),
         alarms=list(decision.alarms),
         trigger=decision.trigger,
-    )
-    store_decision(settings.home, kept)
-    return decision
-
-
-def loop_state(
-    product: ModelProduct, settings: Settings, archive: Archive, segment: str, now: datetime, *, running: bool
-) -> LoopState | None:
-    """Return what is known of a segment's loop, or None if no window of it was ever judged."""
-    champion = archive.ledger.champion(product.name, segment)
-    verdicts = archive.heads(product.name, Stage.DRIFT)
-    if champion is None or not any(parse(partition)[0] == segment for partition in verdicts):
-        return None
-    decided = [each for each in stored_decisions(settings.home, product.name) if each.segment == segment]
-    trainings = list(_trainings(product, archive, segment, decided))
-    serving = _champion(archive, champion)
-    alarms = list(_alarms(product, archive, segment, serving))
-    paused = archive.ledger.paused(product.name)
-    labelled = _labelled(product, settings, archive, segment)
-    due = _due(product, labelled, now)
-    return LoopState(
-        product=product.name,
-        segment=segment,
-        now=now,
-        alarms=open_alarms(alarms, trainings),
-        champion=serving,
-        labelled=labelled,
-        labels_window=due[0] if due else None,
-        labels_due=due[1] if due else None,
-        last_retrain=max((datetime.fromisoformat(each.at) for each in decided if each.retrain), default=None),
-        attempts=failed_attempts(trainings),
-        running=running,
-        paused=paused.reason if paused else None,
+        asks=list(decision.asks),
+        considered=list(decision.considered),
     )
 
 
-def _champion(archive: Archive, act: Act) -> Champion:
-    model = archive.held(act.record or "").record
-    return Champion(
-        version=act.version or 0,
-        window=parse(model.place.partition)[1],
-        importance=msgspec.convert(model.facts["importance"], dict[str, float]),
-    )
+def _asks_by_itself(product: ModelProduct) -> bool:
+    policy = product.retrain
+    return policy.every is not None or policy.on_new_data or policy.on_new_recipe
 
 
-def _alarms(product: ModelProduct, archive: Archive, segment: str, champion: Champion) -> Iterator[Alarm]:
+def _open(product: ModelProduct, reading: Reading, segment: str, champion: Champion) -> tuple[Alarm, ...]:
+    acts = reading.acts()
+    answers = list(trainings(product, acts, segment, reading.decisions.of(segment)))
+    return open_alarms(list(_alarms(product, reading, segment, champion)), answers, dismissed(acts))
+
+
+def _alarms(product: ModelProduct, reading: Reading, segment: str, champion: Champion) -> Iterator[Alarm]:
     """Yield the alarms about the model that serves; what was wrong with its predecessors is no reason to replace it.
 
     It serves no window before the end of the data that it was trained on, so those are not even read.
     """
-    version, since = champion.version, product.windows.bounds(champion.window)[1] if product.windows else None
+    since = product.grid.key(product.windows.bounds(champion.window)[1]) if product.windows else ""
     for stage in (Stage.DRIFT, Stage.PERFORMANCE):
-        for partition, record in archive.heads(product.name, stage).items():
-            if parse(partition)[0] != segment or (since and product.grid.bounds(parse(partition)[1])[1] <= since):
+        for window, record in reading.heads(stage, segment).items():
+            if window < since:  # keys sort as their windows do
                 continue
-            held = archive.held(record)
-            if held.record.facts["state"] != "drift" or held.record.facts["version"] != version:
-                continue
-            verdict = msgspec.json.decode(archive.data(held, "verdict"), type=Verdict)
-            window = parse(partition)[1]
-            start, end = product.grid.bounds(window)
-            if alarm := alarm_of(verdict, record=record, window=window, start=start, end=end):
-                yield alarm
+            judged = reading.judged(record)
+            if judged.alarm is not None and judged.version == champion.version:
+                yield judged.alarm
 
 
-def _trainings(product: ModelProduct, archive: Archive, segment: str, decided: list[Stored]) -> Iterator[Training]:
-    """Yield the candidates that the gate has decided on, with the alarms that asked for them."""
-    asked = {each.id: tuple(each.alarms) for each in decided}
-    registered = {act.record: act for act in archive.ledger.acts(product.name, "register")}
-    for act in archive.ledger.acts(product.name, "promote", "refuse"):
-        if act.segment == segment and act.record in registered:
-            yield Training(
-                until=_end(product, registered[act.record]),
-                alarms=asked.get(str(registered[act.record].facts.get("decision")), ()),
-                failed=act.kind == "refuse",
-            )
-
-
-def _end(product: ModelProduct, registered: Act) -> datetime | None:
-    return product.windows.bounds(str(registered.facts["window"]))[1] if product.windows else None
-
-
-def _labelled(product: ModelProduct, settings: Settings, archive: Archive, segment: str) -> Labelled | None:
+def _labelled(
+    product: ModelProduct, settings: Settings, reading: Reading, segment: str, champion: Champion
+) -> Labelled | None:
     """Return the newest window whose features are made and good: only those with due labels ever are."""
-    heads = archive.heads(product.name, Stage.FEATURES)
-    mine = sorted((parse(p)[1], record) for p, record in heads.items() if parse(p)[0] == segment)
-    for window, record in reversed(mine):
-        held = archive.held(record)
-        if held.record.failed or not held.record.outputs[0].rows:
-            continue
-        step = ModelStep(product=product, archive=archive, settings=settings)
+    known = learned_rows(reading, segment)
+    rows = {
+        window: held.record.outputs[0].rows or 0
+        for window, record in reading.heads(Stage.FEATURES, segment).items()
+        if window >= min(known, default=champion.window) and not (held := reading.held(record)).record.failed
+    }
+    for window in sorted((window for window in rows if rows[window]), reverse=True):
         try:
-            model = archive.made(step.prepare(f"{segment}|{window}").recipe)
+            seen = trained(product, settings, reading.archive, f"{segment}|{window}")
         except NotReady:
             continue
         end = product.windows.bounds(window)[1] if product.windows else None
-        trained = model is not None and _decided_on(archive, model)
-        return Labelled(window=window, rows=held.record.outputs[0].rows, end=end, trained=trained)
+        new = sum(max(count - known.get(each, 0), 0) for each, count in rows.items() if each <= window)
+        return Labelled(window=window, rows=new, end=end, trained=seen)
     return None
-
-
-def _decided_on(archive: Archive, model: Held) -> bool:
-    """Return whether the gate has seen a model; else its run was cut short, and has to be made again."""
-    decision = archive.head(msgspec.structs.replace(model.record.place, stage=Stage.CHAMPION))
-    return decision is not None and any(source.record == model.id for source in decision.record.inputs)
 
 
 def _due(product: ModelProduct, labelled: Labelled | None, now: datetime) -> tuple[str, datetime] | None:

@@ -1,18 +1,57 @@
-"""The retrain sensor: stored decisions, and the trainings that they ask for."""
+"""The retrain sensor: stored decisions, the trainings that they ask for, and the table of both in the UI."""
 
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from threading import Lock
 
 import dagster as dg
 
+from mlops_assets.evidence.records import BrokenEvidence
 from mlops_assets.product import ModelProduct
-from mlops_assets.retraining.decisions import RetrainDecision
+from mlops_assets.retraining.asked import Request, Runs, RunsOf, next_request
+from mlops_assets.retraining.episodes import mean
+from mlops_assets.retraining.evidenced import known_drifts
 from mlops_assets.retraining.loop_state import decide_segment
-from mlops_assets.settings import load_settings
-from mlops_assets.wiring import EVERY_S, UnresolvedAssetJobDefinition, under_way
+from mlops_assets.retraining.reading import Reading
+from mlops_assets.retraining.shown import answer, mean_words, table
+from mlops_assets.retraining.stored import Stored
+from mlops_assets.settings import Settings, load_settings
+from mlops_assets.wiring import EVERY_S, UNDER_WAY, UnresolvedAssetJobDefinition, under_way
+
+DECISION, ATTEMPT = "mlops_assets/decision", "mlops_assets/attempt"
+TABLE = "decisions"  # the external asset that shows them
+SHOWN = 20  # decisions in its table; of older ones, those not told yet, no more are told either
+TAG_CHARACTERS = 2_000
+
+
+class Kept:
+    """What a tick leaves for the next one: the evidence read so far, and the decisions whose runs are over."""
+
+    def __init__(self, product: ModelProduct) -> None:
+        """Remember nothing yet of `product`."""
+        self._product = product
+        self._lock = Lock()
+        self._reading: Reading | None = None
+        self.over: set[str] = set()
+
+    @contextmanager
+    def reading(self, settings: Settings) -> Generator[Reading]:
+        """Give the evidence as it is now; one tick at a time, and what turns out broken is not kept."""
+        with self._lock:
+            if self._reading is None or self._reading.archive.home != settings.home:
+                self._reading, self.over = Reading(settings.home, self._product), set()
+            try:
+                self._reading.refresh()
+                yield self._reading
+            except BrokenEvidence:
+                self._reading = None
+                raise
 
 
 def retrain_sensor(product: ModelProduct, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
     """Return the sensor that decides for each segment, stores the decision, and asks for a training if it is a yes."""
+    kept = Kept(product)
 
     @dg.sensor(
         name=f"{product.name}_retrain",
@@ -22,21 +61,113 @@ def retrain_sensor(product: ModelProduct, job: UnresolvedAssetJobDefinition) -> 
         description="Decides whether to retrain; every decision is stored with its reasons (mlops-assets why).",
     )
     def retrain(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        busy = under_way(context.instance, job.name, "dagster/partition/segment")
-        decided = [
-            decide_segment(product, load_settings(), s, datetime.now(UTC), running=s in busy) for s in product.segments
-        ]
-        decisions = [decision for decision in decided if decision is not None]
-        requests = [_request(decision) for decision in decisions if decision.retrain]
-        said = "; ".join(f"{each.segment}: {', '.join(each.reasons)}" for each in decisions)
-        return dg.SensorResult(run_requests=requests, skip_reason=None if requests else said or "nothing judged yet")
+        settings = load_settings()
+        with kept.reading(settings) as reading:
+            return _tick(product, settings, reading, context.instance, job.name, kept.over)
 
     return retrain
 
 
-def _request(decision: RetrainDecision) -> dg.RunRequest:
+def _tick(
+    product: ModelProduct,
+    settings: Settings,
+    reading: Reading,
+    instance: dg.DagsterInstance,
+    job: str,
+    over: set[str],
+) -> dg.SensorResult:
+    busy, runs_of = under_way(instance, job, "dagster/partition/segment"), _runs(instance, job, over)
+    requests: list[dg.RunRequest] = []
+    said: list[str] = []
+    for segment in product.segments:
+        wall, running = datetime.now(UTC), segment in busy
+        decision = decide_segment(product, settings, segment, wall, running=running, reading=reading, runs_of=runs_of)
+        if decision is not None:
+            said.append(f"{segment}: {', '.join(decision.reasons)}")
+        asked = None if running else next_request(product, settings, reading, segment, wall, runs_of)
+        requests += [_request(asked)] if asked else []
+    _tell(product, reading, instance)
+    skipped = None if requests else "; ".join(said) or "nothing judged yet"
+    return dg.SensorResult(run_requests=requests, skip_reason=skipped)
+
+
+def _runs(instance: dg.DagsterInstance, job: str, over: set[str]) -> RunsOf:
+    """Return what tells of a decision's runs; those that are over are not looked up again."""
+
+    def runs_of(decision: str) -> Runs:
+        if decision in over:
+            return Runs(ended=True)
+        found = _summed(instance.get_runs(dg.RunsFilter(job_name=job, tags={DECISION: decision})))
+        if found.ended:
+            over.add(decision)
+        return found
+
+    return runs_of
+
+
+def _summed(runs: Sequence[dg.DagsterRun]) -> Runs:
+    """Return what became of runs. One that was created and never submitted counts as none: it is asked for again."""
+    good = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED)
+    failed = {run.tags.get(ATTEMPT, "1") for run in runs if run.status == dg.DagsterRunStatus.FAILURE}
+    return Runs(
+        failed=len(failed),
+        waiting=any(run.status in (*UNDER_WAY, dg.DagsterRunStatus.CANCELING) for run in runs)
+        or any(run.is_complete_and_waiting_to_retry for run in runs),
+        ended=any(run.status in good for run in runs),
+    )
+
+
+def _request(asked: Request) -> dg.RunRequest:
+    decision = asked.decision
     return dg.RunRequest(
         partition_key=f"{decision.segment}|{decision.target}",
-        run_key=decision.id,
-        tags={"mlops_assets/decision": decision.id, "mlops_assets/reason": "; ".join(decision.reasons)[:500]},
+        run_key=asked.key,
+        tags={
+            DECISION: decision.id,
+            ATTEMPT: str(asked.attempt),
+            "mlops_assets/product": decision.product,
+            "mlops_assets/segment": decision.segment,
+            "mlops_assets/trigger": decision.trigger or "",
+            "mlops_assets/reason": "; ".join(decision.reasons)[:500],
+            "mlops_assets/alarms": " ".join(decision.alarms)[:TAG_CHARACTERS],
+        },
     )
+
+
+def _tell(product: ModelProduct, reading: Reading, instance: dg.DagsterInstance) -> None:
+    """Materialize the table of decisions once for each that is new, also for one whose teller was killed."""
+    key = dg.AssetKey(product.key(TABLE))
+    latest = instance.get_latest_materialization_event(key)
+    told = str(latest.asset_materialization.metadata["entry"].value) if latest and latest.asset_materialization else ""
+    entries = reading.decisions.entries()
+    hashes = [entry for entry, _ in entries]
+    if not entries or hashes[-1] == told:
+        return
+    first = hashes.index(told) + 1 if told in hashes else len(entries) - SHOWN
+    times = _times(product, reading)
+    for place in range(max(first, 0), len(entries)):
+        shown = [decision for _, decision in entries[max(place + 1 - SHOWN, 0) : place + 1]]
+        instance.report_runless_asset_event(dg.AssetMaterialization(key, metadata=_shown(hashes[place], shown, times)))
+
+
+def _times(product: ModelProduct, reading: Reading) -> str:
+    try:
+        means = mean(known_drifts(product, reading))
+    except BrokenEvidence as problem:  # of the past; it stops no training
+        return f"not known: {problem}"
+    return mean_words(means.to_detect_s, means.to_repair_s)
+
+
+def _shown(entry: str, shown: list[Stored], times: str) -> dict[str, dg.MetadataValue]:
+    newest = shown[-1]
+    return {
+        "decisions": dg.MetadataValue.md(table(shown)),
+        "segment": dg.MetadataValue.text(newest.segment),
+        "answer": dg.MetadataValue.text(answer(newest)),
+        "trigger": dg.MetadataValue.text(newest.trigger or "nobody"),
+        "reasons": dg.MetadataValue.text("; ".join(newest.reasons)),
+        "alarms": dg.MetadataValue.json(newest.considered),
+        "times": dg.MetadataValue.text(times),
+        "decision": dg.MetadataValue.text(newest.id),
+        "entry": dg.MetadataValue.text(entry),
+    }

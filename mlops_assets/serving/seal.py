@@ -7,8 +7,8 @@ late, or is still open in a worker stays; its window is `unsealed` again, and th
 """
 
 import fcntl
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from mlops_assets.evidence.store import replace
 from mlops_assets.serving.frames import Reading, read_frames
 from mlops_assets.serving.index import keep_ids
 from mlops_assets.serving.sealed import merged, table
-from mlops_assets.serving.workers import blocks, workers
+from mlops_assets.serving.workers import open_from, workers
 from mlops_assets.windows import Grid
 
 
@@ -53,23 +53,22 @@ def closed_windows(folder: Path, grid: Grid, now: datetime, grace_s: float) -> l
     A window is closed when it has ended (for a replay: by the workers' clock) and no worker will log into it any more:
     each has said so, has stopped, or has been silent for `grace_s` seconds at `now`. Empty windows are among them.
     """
-    everyone = workers(folder)
-
-    def awaited(end: datetime) -> bool:
-        return any(blocks(worker, beat, end=end, now=now, grace_s=grace_s) for worker, beat in everyone)
-
-    replayed = [w.closed_until for w, _ in everyone if w.clock == "replay" and w.closed_until is not None]
     windows: set[str] = set()
-    for clock, until in (("server", now), ("replay", max(replayed, default=None))):
-        since = [w.since for w, _ in everyone if w.clock == clock and w.since is not None]
-        if since and until is not None:
-            windows |= set(grid.keys(grid.bounds(grid.key(min(since)))[0], until))
-    return [window for window in sorted(windows) if not awaited(grid.bounds(window)[1])]
+    for since, until in _closed_spans(folder, grid, now, grace_s):
+        windows.update(grid.keys(since, until))
+    return sorted(windows)
+
+
+def is_closed(folder: Path, grid: Grid, window: str, now: datetime, grace_s: float) -> bool:
+    """Return whether `window` is among the closed ones, without listing them."""
+    start, end = grid.bounds(window)
+    spans = _closed_spans(folder, grid, now, grace_s)
+    return grid.holds(start) and any(since <= start and end <= until for since, until in spans)
 
 
 def log_digests(folder: Path, window: str, segment: str) -> list[str]:
     """Return the sha256 of every log file that is or was part of a segment's window: what its recipe names."""
-    found = {digest(path.read_bytes()) for path in _files(folder, window)}
+    found = {digest(data) for _, data in _contents(folder, window)}
     return sorted(found | set(_marked(folder, window, segment)))
 
 
@@ -78,15 +77,14 @@ def unsealed(folder: Path, window: str, segment: str) -> bool:
     if not _mark(folder, window, segment).exists():
         return True
     marked = set(_marked(folder, window, segment))
-    return any(digest(path.read_bytes()) not in marked for path in _files(folder, window))
+    return any(digest(data) not in marked for _, data in _contents(folder, window))
 
 
 def seal(folder: Path, window: str, segment: str, previous: pl.DataFrame | None = None) -> Sealed:
     """Return a segment's predictions of a window, those sealed before (`previous`) included; it writes nothing."""
     readings: dict[str, Reading] = {}
     digests = set(_marked(folder, window, segment))
-    for path in _files(folder, window):
-        data = path.read_bytes()
+    for path, data in _contents(folder, window):
         digests.add(digest(data))
         readings[path.stem] = read_frames(data)
     found = table(((writer, frame) for writer, reading in readings.items() for frame in reading.frames), segment)
@@ -104,17 +102,29 @@ def mark_sealed(folder: Path, window: str, segment: str, digests: list[str]) -> 
 
 def drop_sealed(folder: Path, window: str, segments: Iterable[str]) -> list[str]:
     """Delete the files of a window that the marks of all `segments` name, and return their writers. Their ids stay."""
-    marks = [set(_marked(folder, window, segment)) for segment in segments]
-    done = {each for each in set[str]().union(*marks) if all(each in mark for mark in marks)}
     dropped: list[str] = []
-    for path in _files(folder, window):
-        with _locked(path) as free:
-            data = path.read_bytes() if free else b""
-            if free and digest(data) in done:
-                keep_ids(folder, window, read_frames(data).frames)
-                path.unlink()
-                dropped.append(path.stem)
+    with _alone(folder / "sealed" / window):  # or two segments would each keep its own ids alone
+        marks = [set(_marked(folder, window, segment)) for segment in segments]
+        done = {each for each in set[str]().union(*marks) if all(each in mark for mark in marks)}
+        for path in _files(folder, window):
+            with _locked(path) as free:
+                data = path.read_bytes() if free else b""
+                if free and digest(data) in done:
+                    keep_ids(folder, window, read_frames(data).frames)
+                    path.unlink()
+                    dropped.append(path.stem)
     return dropped
+
+
+def _closed_spans(folder: Path, grid: Grid, now: datetime, grace_s: float) -> Iterator[tuple[datetime, datetime]]:
+    """Yield from and until when all windows are closed: of traffic by the server's clock, and of replayed traffic."""
+    everyone = workers(folder)
+    open_still = [open_from(worker, beat, now=now, grace_s=grace_s) for worker, beat in everyone]
+    replayed = [w.closed_until for w, _ in everyone if w.clock == "replay" and w.closed_until is not None]
+    for clock, over in (("server", now), ("replay", max(replayed, default=None))):
+        since = [w.since for w, _ in everyone if w.clock == clock and w.since is not None]
+        if since and over is not None:
+            yield grid.bounds(grid.key(min(since)))[0], min([over, *filter(None, open_still)])
 
 
 def _facts(writer: str, reading: Reading) -> WriterFacts:
@@ -132,6 +142,13 @@ def _files(folder: Path, window: str) -> list[Path]:
     return sorted((folder / "log" / window).glob("*.log"))
 
 
+def _contents(folder: Path, window: str) -> Iterator[tuple[Path, bytes]]:
+    """Yield a window's files; one that is dropped meanwhile is in the table of every segment already."""
+    for path in _files(folder, window):
+        with suppress(FileNotFoundError):
+            yield path, path.read_bytes()
+
+
 def _mark(folder: Path, window: str, segment: str) -> Path:
     return folder / "sealed" / window / f"{segment}.json"
 
@@ -139,6 +156,15 @@ def _mark(folder: Path, window: str, segment: str) -> Path:
 def _marked(folder: Path, window: str, segment: str) -> list[str]:
     path = _mark(folder, window, segment)
     return msgspec.json.decode(path.read_bytes(), type=list[str]) if path.exists() else []
+
+
+@contextmanager
+def _alone(sealed: Path) -> Generator[None]:
+    """Hold the only right to drop files of a window."""
+    sealed.mkdir(parents=True, exist_ok=True)
+    with (sealed / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

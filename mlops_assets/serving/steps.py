@@ -17,7 +17,7 @@ from mlops_assets.product import Stage
 from mlops_assets.serving.deploy import Deployment, Route, read_deployment, write_deployment
 from mlops_assets.serving.outcomes import outcomes
 from mlops_assets.serving.parity import parity
-from mlops_assets.serving.seal import closed_windows, drop_sealed, log_digests, mark_sealed, seal
+from mlops_assets.serving.seal import drop_sealed, is_closed, log_digests, mark_sealed, seal
 from mlops_assets.windows import ALL
 
 Routes = dict[str, Route]
@@ -112,7 +112,7 @@ class PredictionsStep(Step):
         segment, window = parse(partition)
         folder = self.settings.serving(self.product.name)
         grace_s = self.product.monitor.grace.total_seconds()
-        if window not in closed_windows(folder, self.product.grid, datetime.now(UTC), grace_s):
+        if not is_closed(folder, self.product.grid, window, datetime.now(UTC), grace_s):
             raise NotReady(f"{self.place(partition)}: the window is still open, or no endpoint ever served it")
         reported = outcomes(folder, window)
         files: Json = list(log_digests(folder, window, segment))

@@ -89,11 +89,9 @@ def live_workers(folder: Path, now: datetime) -> list[Worker]:
     return [worker for worker, beat in workers(folder) if not worker.stopped and not _silent(beat, now, SILENT_S)]
 
 
-def blocks(worker: Worker, beat: float, *, end: datetime, now: datetime, grace_s: float) -> bool:
-    """Return whether `worker` may still log into a window that ends at `end`."""
-    if worker.stopped or _silent(beat, now, grace_s):
-        return False
-    return worker.closed_until is not None and worker.closed_until < end
+def open_from(worker: Worker, beat: float, *, now: datetime, grace_s: float) -> datetime | None:
+    """Return from when on `worker` may still log; None if it logs no more, or has not begun."""
+    return None if worker.stopped or _silent(beat, now, grace_s) else worker.closed_until
 
 
 def _silent(beat: float, now: datetime, limit_s: float) -> bool:

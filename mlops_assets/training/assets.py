@@ -50,10 +50,7 @@ def model_asset(product: ModelProduct) -> dg.AssetsDefinition:
     )
     def model(context: dg.AssetExecutionContext) -> Events:
         platform: Platform = context.resources.platform
-        step = platform.step(ModelStep, product)
-        if step.status(partition_of(context))[0] in ("missing", "stale", "failed"):
-            context.resources.mlflow.start(product.name)  # so that a training that fails is shown as FAILED
-        yield from events(context, step, _publish)
+        yield from events(context, platform.step(ModelStep, product), _publish, first=_begin)
 
     return model
 
@@ -65,6 +62,12 @@ def pod_resources(compute: Compute) -> dict[str, Json]:
     return {
         "container_config": {"resources": {"requests": {**asked, **gpu}, "limits": {"memory": compute.memory, **gpu}}}
     }
+
+
+def _begin(context: dg.AssetExecutionContext, step: Step) -> None:
+    """Open the MLflow run of a training before it begins, so that one that fails is shown as FAILED."""
+    if step.status(partition_of(context))[0] in ("missing", "stale", "failed"):
+        context.resources.mlflow.start(step.product.name)
 
 
 def _publish(context: dg.AssetExecutionContext, step: Step, held: Held) -> Told:

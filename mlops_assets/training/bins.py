@@ -1,6 +1,6 @@
 """Rows -> exact integer counts over bins that were frozen at training. Counts merge exactly, in any order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
@@ -8,6 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mlops_assets.evidence.records import Struct, digest
+from mlops_assets.training.seen import Levels, Numbers, levels_in, numbers_in
 
 SCALE = 1_024  # fixed point of the Gram matrix: integers add up exactly where floats do not
 REACH = 64.0  # sd at which a value is clipped: (64 · 1024)² · 65,536 rows stay below 2^53, exact in a float64 product
@@ -95,24 +96,30 @@ class Counts(Struct, frozen=True, kw_only=True):
         return (full + np.tril(full, -1).T) / np.outer(scale, scale)
 
 
-def count(frame: pl.DataFrame, bins: Bins) -> Counts:
-    """Return the exact counts of `frame` over `bins`; a missing or mistyped column is a change, not an error."""
+def count(frame: pl.DataFrame, bins: Bins, also: Callable[[Numbers | Levels], None] | None = None) -> Counts:
+    """Return the exact counts of `frame` over `bins`; a missing or mistyped column is a change, not an error.
+
+    `also` is shown each counted column as it was read, for what else needs it sorted or counted.
+    """
     columns: dict[str, ColumnCounts] = {}
     changes: list[str] = []
     numbers: list[Floats | None] = []
-    for part in bins.numeric:
-        problem = _problem(frame, part.column, "number")
-        values = None if problem else numbers_of(frame[part.column])
-        numbers.append(values)
-        if values is None:
-            changes.append(problem or "")
-        else:
-            columns[part.column] = _count_numbers(values, part)
-    for part in bins.text:
-        if problem := _problem(frame, part.column, "text"):
+    for part in (*bins.numeric, *bins.text):
+        numeric = isinstance(part, NumericBins)
+        problem = _problem(frame, part.column, "number" if numeric else "text")
+        if problem:
             changes.append(problem)
+            numbers += [None] if numeric else []
+            continue
+        if numeric:
+            seen = numbers_in(frame[part.column])
+            numbers.append(seen.values)
+            columns[part.column] = _count_numbers(seen, part)
         else:
-            columns[part.column] = _count_text(frame[part.column], part)
+            seen = levels_in(frame[part.column])
+            columns[part.column] = _count_text(seen, part)
+        if also:
+            also(seen)
     gram = _gram(numbers, bins.numeric, frame.height)
     return Counts(bins=bins.id, rows=frame.height, columns=columns, gram=gram, changes=changes)
 
@@ -165,39 +172,39 @@ def numbers_of(series: pl.Series) -> Floats:
     return series.cast(pl.Float64).to_numpy()
 
 
-def _count_numbers(values: Floats, part: NumericBins) -> ColumnCounts:
-    finite = np.sort(values[np.isfinite(values)])
-    below = np.searchsorted(finite, np.asarray(part.edges))
-    null = int(np.isnan(values).sum())
-    bins = np.diff(below, prepend=0, append=len(finite))
-    return ColumnCounts(bins=bins.tolist(), null=null, inf=len(values) - len(finite) - null)
+def _count_numbers(seen: Numbers, part: NumericBins) -> ColumnCounts:
+    below = np.searchsorted(seen.finite, np.asarray(part.edges))
+    bins = np.diff(below, prepend=0, append=len(seen.finite))
+    return ColumnCounts(bins=bins.tolist(), null=seen.null + seen.nan, inf=seen.inf)
 
 
-def _count_text(series: pl.Series, part: TextBins) -> ColumnCounts:
-    text = series.cast(pl.String)
-    found: Mapping[str, int] = dict(text.drop_nulls().value_counts(name="rows").iter_rows())
-    levels = [found.get(level, 0) for level in part.levels]
-    outside = text.len() - text.null_count() - sum(levels)
-    other = outside if part.rare is None else sum(found.get(level, 0) for level in part.rare)
-    return ColumnCounts(bins=[*levels, other, outside - other], null=text.null_count())
+def _count_text(seen: Levels, part: TextBins) -> ColumnCounts:
+    levels = [seen.counted.get(level, 0) for level in part.levels]
+    outside = seen.rows - seen.null - sum(levels)
+    other = outside if part.rare is None else sum(seen.counted.get(level, 0) for level in part.rare)
+    return ColumnCounts(bins=[*levels, other, outside - other], null=seen.null)
 
 
 def _gram(numbers: Sequence[Floats | None], parts: Sequence[NumericBins], rows: int) -> list[int]:
     total = np.zeros((len(parts) + 1, len(parts) + 1), dtype=np.int64)
+    block = np.zeros((len(parts) + 1, min(CHUNK, rows)))
+    block[0] = 1.0
     for start in range(0, rows, CHUNK):
-        block = np.zeros((len(parts) + 1, min(CHUNK, rows - start)))
-        block[0] = 1.0
-        for row, values, part in zip(block[1:], numbers, parts, strict=True):
+        held = block[:, : min(CHUNK, rows - start)]
+        for row, values, part in zip(held[1:], numbers, parts, strict=True):
             if values is not None and part.sd > 0:
-                row[:] = _fixed_point(values[start : start + CHUNK], part)
-        total += (block @ block.T).astype(np.int64)
+                _fixed_point(values[start : start + CHUNK], part, into=row)
+        total += (held @ held.T).astype(np.int64)
     return total[np.tril_indices(len(parts) + 1)].tolist()
 
 
-def _fixed_point(values: Floats, part: NumericBins) -> Floats:
-    """Return values in sd from training's mean, times 1024, whole; missing and infinite ones are 0."""
+def _fixed_point(values: Floats, part: NumericBins, *, into: Floats) -> None:
+    """Write values in sd from training's mean, times 1024, whole; missing and infinite ones are 0."""
     width = REACH * part.sd
     reach_low, reach_high = part.low - (part.high - part.low), part.high + (part.high - part.low)
-    low, high = max(reach_low, part.mean - width), min(reach_high, part.mean + width)
-    whole = np.rint((np.clip(values, low, high) - part.mean) * (SCALE / part.sd))
-    return np.where(np.isfinite(values), whole, 0.0)
+    np.clip(values, max(reach_low, part.mean - width), min(reach_high, part.mean + width), out=into)
+    into -= part.mean
+    into *= SCALE / part.sd
+    np.rint(into, out=into)
+    if not (finite := np.isfinite(values)).all():
+        into[~finite] = 0.0

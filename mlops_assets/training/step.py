@@ -83,6 +83,7 @@ class ModelStep(Step):
             rows_per_window=per_window,
             seed=self.product.seed,
             held_out=holdout["_score"],
+            grid=self.product.grid if self.product.windows else None,
         )
         facts: dict[str, Json] = {
             **{name: round(value, 6) for name, value in trained.metrics.items()},

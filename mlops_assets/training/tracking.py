@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _BATCH = 1000  # metrics in one request: MLflow's limit
 _PARAMS = 100  # parameters in one request: MLflow's limit
+_IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,10 +184,14 @@ def origin_tags(*, record: str, run_id: str, asset: str, partition: str, ui_url:
 
 
 @contextmanager
-def quiet_mlflow() -> Generator[None]:
-    """Keep MLflow's telemetry off, and take back what it writes into the environment."""
-    kept = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID")}
+def quiet_mlflow(*, patient: bool = True) -> Generator[None]:
+    """Keep MLflow's telemetry off, and take back what is written into the environment.
+
+    It tries a dead server for minutes; not `patient`, it gives up in seconds.
+    """
+    kept = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", *_IMPATIENT)}
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ |= {} if patient else _IMPATIENT
     try:
         yield
     finally:

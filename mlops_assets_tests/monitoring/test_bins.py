@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from mlops_assets.training.bins import Counts, count, merge
-from mlops_assets.training.reference import freeze_bins
+from mlops_assets.training.frozen import freeze_bins
 from mlops_assets_tests.detection.populations import table
 
 

@@ -4,7 +4,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mlops_assets.monitoring.performance import concept_verdict, performance, with_labels
+from mlops_assets.detection.loss import judge_loss
+from mlops_assets.detection.verdict import Verdict
+from mlops_assets.monitoring.late_labels import with_labels
+from mlops_assets.monitoring.performance import Performance, performance
 from mlops_assets.training.model import ModelSpec
 from mlops_assets.training.reference import LossReference
 
@@ -27,6 +30,14 @@ def predictions(outputs: list[float]) -> pl.DataFrame:
 
 def labelled(outputs: list[float], labels: list[str | None]) -> pl.DataFrame:
     return predictions(outputs).with_columns(label=pl.Series(labels, dtype=pl.String))
+
+
+def concept(found: Performance, reference: LossReference | None) -> Verdict:
+    return judge_loss(found.losses, found.quality.rows, reference).verdict
+
+
+def metrics(found: Performance) -> dict[str, float]:
+    return {name: each.value for name, each in found.quality.metrics.items()}
 
 
 def scored(random: np.random.Generator, rows: int, *, honest: bool = True, known: float = 1.0) -> pl.DataFrame:
@@ -77,31 +88,33 @@ def test_without_any_label_nothing_has_matured():
 def test_quality_of_a_binary_model_is_known_by_hand():
     found = performance(labelled([0.9, 0.8, 0.3, 0.6, 0.5], ["1", "1", "1", "0", None]), BINARY)
 
-    quality = found.quality
+    quality, values = found.quality, metrics(found)
     assert (quality.rows, quality.matured, quality.share) == (5, 4, 0.8)
-    assert quality.metrics["accuracy"] == 0.5
-    assert quality.metrics["precision"] == pytest.approx(2 / 3)
-    assert quality.metrics["recall"] == pytest.approx(2 / 3)
-    assert quality.metrics["f1"] == pytest.approx(2 / 3)
-    assert quality.metrics["auc"] == pytest.approx(2 / 3)
-    assert quality.metrics["brier"] == pytest.approx((0.01 + 0.04 + 0.49 + 0.36) / 4)
+    assert values["accuracy"] == 0.5
+    assert values["precision"] == pytest.approx(2 / 3)
+    assert values["recall"] == pytest.approx(2 / 3)
+    assert values["f1"] == pytest.approx(2 / 3)
+    assert values["auc"] == pytest.approx(2 / 3)
+    assert values["brier"] == pytest.approx((0.01 + 0.04 + 0.49 + 0.36) / 4)
+    assert values["calibration_in_the_large"] == pytest.approx((0.1 + 0.2 + 0.7 - 0.6) / 4)
     assert found.losses.tolist() == pytest.approx((-np.log([0.9, 0.8, 0.3, 0.4])).tolist())
 
 
 def test_what_one_class_alone_cannot_define_is_left_out():
-    quality = performance(labelled([0.9, 0.8], ["1", "1"]), BINARY).quality
+    values = metrics(performance(labelled([0.9, 0.8], ["1", "1"]), BINARY))
 
-    assert "auc" not in quality.metrics
-    assert quality.metrics["accuracy"] == 1.0
+    assert "auc" not in values
+    assert values["accuracy"] == 1.0
 
 
 def test_several_classes_and_values_are_judged_by_what_the_log_keeps():
     classes = performance(labelled([0.0, 2.0, 1.0], ["a", "b", "b"]), SEVERAL)
     values = performance(labelled([1.0, 3.0], ["2", "3.0"]), VALUE)
 
-    assert classes.quality.metrics == {"accuracy": pytest.approx(2 / 3)}
+    by_hand = {"accuracy": 2 / 3, "precision": (1 + 1 + 0) / 3, "recall": (1 + 0.5) / 2, "f1": (1 + 2 / 3 + 0) / 3}
+    assert metrics(classes) == pytest.approx(by_hand)
     assert classes.losses.tolist() == [0, 1, 0]
-    assert values.quality.metrics == {"rmse": pytest.approx(0.5**0.5), "mae": 0.5}
+    assert metrics(values) == pytest.approx({"rmse": 0.5**0.5, "mae": 0.5, "bias": -0.5})
     assert values.losses.tolist() == [1, 0]
 
 
@@ -116,7 +129,7 @@ def test_a_relation_that_holds_is_no_concept_drift_more_often_than_promised():
     before = performance(scored(random, 5_000), BINARY).losses
     reference = LossReference(mean=float(before.mean()), sd=float(before.std()), rows=5_000)
 
-    states = [concept_verdict(performance(scored(random, 200), BINARY), reference).state for _ in range(300)]
+    states = [concept(performance(scored(random, 200), BINARY), reference).state for _ in range(300)]
 
     assert states.count("drift") <= 6  # 300 windows at 1%, and chance
 
@@ -125,7 +138,7 @@ def test_a_relation_turned_round_is_concept_drift_though_inputs_and_scores_are_a
     random = np.random.default_rng(0)
     found = performance(scored(random, 200, honest=False), BINARY)
 
-    verdict = concept_verdict(found, HELD_OUT)
+    verdict = concept(found, HELD_OUT)
 
     assert (verdict.state, verdict.kind) == ("drift", "concept")
     assert verdict.words.startswith("concept drift: loss ")
@@ -137,15 +150,15 @@ def test_a_relation_turned_round_is_concept_drift_though_inputs_and_scores_are_a
     ("rows", "known", "reference", "words"),
     [
         (400, 0.5, HELD_OUT, "% of 400 rows have a label, needs 80%"),
-        (30, 1.0, HELD_OUT, "30 matured labels, needs 50"),
-        (0, 1.0, HELD_OUT, "0% of 0 rows have a label, needs 80%"),
+        (30, 1.0, HELD_OUT, "30 matured labels, needs 40"),
+        (0, 1.0, HELD_OUT, "0 matured labels, needs 40"),
         (400, 1.0, None, "0 held-out losses, needs 50"),
     ],
 )
 def test_before_enough_labels_there_is_no_verdict(rows, known, reference, words):
     found = performance(scored(np.random.default_rng(0), rows, honest=False, known=known), BINARY)
 
-    verdict = concept_verdict(found, reference)
+    verdict = concept(found, reference)
 
     assert verdict.state == "cannot tell"
     assert words in verdict.words
@@ -158,5 +171,13 @@ def test_a_loss_that_windows_differ_by_anyway_is_no_drift():
     live = float(found.losses.mean())
     steady = LossReference(mean=live - 0.1, sd=0.3, rows=5_000)
 
-    assert concept_verdict(found, steady).state == "drift"
-    assert concept_verdict(found, LossReference(mean=live - 0.1, sd=0.3, rows=5_000, between=0.1)).state == "ok"
+    assert concept(found, steady).state == "drift"
+    assert concept(found, LossReference(mean=live - 0.1, sd=0.3, rows=5_000, between=0.1)).state == "ok"
+
+
+@pytest.mark.parametrize(("rows", "known", "words"), [(100, 0.7, "70% of 100 rows"), (39, 1.0, "39 matured labels")])
+def test_labels_suffice_from_80_percent_of_the_rows_and_40_labels_on(rows, known, words):
+    labels = ["1" if place < known * rows else None for place in range(rows)]
+
+    assert words in (performance(labelled([0.9] * rows, labels), BINARY).quality.immature or "")
+    assert performance(labelled([0.9] * 50, ["1"] * 40 + [None] * 10), BINARY).quality.immature is None

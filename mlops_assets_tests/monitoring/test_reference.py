@@ -3,7 +3,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mlops_assets.training.reference import Reference, freeze_bins, logged_losses, reference
+from mlops_assets.training.frozen import freeze_bins
+from mlops_assets.training.reference import Reference, logged_losses, reference
 from mlops_assets_tests.detection.populations import reference_of, table
 
 

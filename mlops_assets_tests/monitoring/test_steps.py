@@ -65,7 +65,7 @@ def test_a_window_like_training_is_no_drift_and_says_what_it_would_have_seen(set
     assert found.smallest_shift["price"] > 0
     assert judged[Stage.PROFILE].record.facts["profiled"] == 120
     assert [check.passed for check in judged[Stage.PROFILE].record.checks] == [True]
-    assert judged[Stage.DRIFT].record.state == {"model": judged[Stage.PROFILE].record.state["model"]}
+    assert judged[Stage.DRIFT].record.state == {"model": judged[Stage.PROFILE].record.state["model"], "before": ""}
 
 
 def test_prices_that_moved_are_a_data_drift_that_warns_and_blocks_nothing(settings: Settings):

@@ -3,9 +3,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mlops_assets.detection.verdict import ColumnShift, Verdict
-from mlops_assets.parts import Retrain
+from mlops_assets.parts import Budget, Retrain
 from mlops_assets.retraining.decisions import (
     Alarm,
+    Ask,
     Champion,
     Labelled,
     LoopState,
@@ -67,7 +68,7 @@ def test_an_alarm_that_matters_and_new_labels_start_a_training():
         ({"running": True}, "a retraining of this segment is in progress"),
         ({"champion": None}, "no champion yet: the first model is made by a backfill, not by an alarm"),
         ({"last_retrain": MONDAY + timedelta(days=8, hours=6)}, "cooldown until 2026-03-11T06:00+00:00"),
-        ({"labelled": labelled(rows=212)}, "only 212 of 500 labelled rows in 2026-03-02"),
+        ({"labelled": labelled(rows=212)}, "only 212 of 500 new labelled rows up to 2026-03-02"),
         ({"attempts": {"a1": 2}}, "2 candidates already failed for this alarm: a person must decide"),
         ({"labelled": None}, "no labelled window yet"),
         (
@@ -107,6 +108,135 @@ def test_every_obstacle_is_named_not_only_the_first():
     assert [reason.split()[0] for reason in decision.reasons] == ["paused:", "a", "only"]
 
 
+ASK = Ask(id="ask1", by="jo", reason="cleaned streets")
+EVERY = POLICY.model_copy(update={"every": WEEK})
+BUDGET = POLICY.model_copy(update={"budget": Budget(trainings=2, per=timedelta(days=30))})
+DATA = POLICY.model_copy(update={"on_new_data": True})
+RECIPE = POLICY.model_copy(update={"on_new_recipe": True})
+
+
+def champion(**changes: object) -> Champion:
+    known = {"version": 3, "window": "2026-02-23", "importance": {"age": 0.4, "car": 0.012, "loan": 0.588}}
+    return Champion(**known | changes)
+
+
+OLD = champion(made=MONDAY)
+CHANGED = champion(changed=("trainer", "code"))
+
+
+@pytest.mark.parametrize(
+    ("policy", "changes", "trigger", "reason"),
+    [
+        (POLICY, {"asks": (ASK,)}, "a person", "jo asks: cleaned streets"),
+        (
+            EVERY,
+            {"champion": OLD},
+            "schedule",
+            "scheduled every 7d, the last training was at 2026-03-02T00:00+00:00",
+        ),
+        (
+            DATA,
+            {},
+            "new data",
+            "new data: 2026-03-02 has labels, and the champion learned up to 2026-02-23",
+        ),
+        (
+            RECIPE,
+            {"champion": CHANGED},
+            "new recipe",
+            "new recipe: trainer, code changed since the champion was trained",
+        ),
+    ],
+)
+def test_others_than_alarms_ask_too_where_the_policy_says_so(policy, changes, trigger, reason):
+    decision = decide(policy, state(alarms=(), **changes))
+
+    assert (decision.retrain, decision.target, decision.trigger) == (True, "2026-03-02", trigger)
+    assert decision.reasons == (reason,)
+    assert decision.asks == tuple(ask.id for ask in changes.get("asks", ()))
+
+
+@pytest.mark.parametrize("changes", [{}, {"champion": OLD}, {"champion": CHANGED}, {"labelled": labelled(rows=9_999)}])
+def test_by_default_only_alarms_and_people_ask(changes):
+    decision = decide(POLICY, state(alarms=(), **changes))
+
+    assert (decision.retrain, decision.reasons, decision.trigger) == (False, ("no open alarm",), None)
+
+
+RESTING = {"last_retrain": MONDAY + timedelta(days=8, hours=6)}
+SPENT = {"trainings": (MONDAY, MONDAY + timedelta(days=2))}
+FEW = {"labelled": labelled(rows=10)}
+KNOWN = {"labelled": labelled(trained=True)}
+COOLDOWN, ROWS = "cooldown until 2026-03-11T06:00+00:00", "only 10 of 500 new labelled rows up to 2026-03-02"
+TRAINED = "nothing new to learn from: 2026-03-02 is trained already"
+MONEY = "budget used up (2 trainings in 30d) until 2026-04-01T00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("policy", "asks", "changes", "reason"),
+    [
+        (POLICY, {"alarms": (alarm(),)}, RESTING, COOLDOWN),
+        (POLICY, {"asks": (ASK,)}, RESTING, None),
+        (RECIPE, {"champion": CHANGED}, RESTING, COOLDOWN),
+        (BUDGET, {"alarms": (alarm(),)}, SPENT, MONEY),
+        (BUDGET, {"asks": (ASK,)}, SPENT, None),
+        (POLICY, {"alarms": (alarm(),)}, FEW, ROWS),
+        (DATA, {}, FEW, ROWS),
+        (EVERY, {"champion": OLD}, FEW, ROWS),
+        (RECIPE, {"champion": CHANGED}, FEW, None),
+        (POLICY, {"asks": (ASK,)}, FEW, None),
+        (POLICY, {"asks": (ASK,)}, KNOWN, TRAINED),
+        (RECIPE, {"champion": CHANGED}, KNOWN, TRAINED),
+        (EVERY, {"champion": OLD}, KNOWN, TRAINED),
+        (POLICY, {"asks": (ASK,)}, {"paused": "audit"}, "paused: audit"),
+        (POLICY, {"asks": (ASK,)}, {"running": True}, "a retraining of this segment is in progress"),
+        (DATA, {}, {"running": True}, "a retraining of this segment is in progress"),
+    ],
+)
+def test_each_trigger_heeds_what_concerns_it(policy, asks, changes, reason):
+    decision = decide(policy, state(**{"alarms": ()} | asks | changes))
+
+    assert decision.retrain is (reason is None)
+    assert reason is None or decision.reasons == (reason,)
+    assert decision.trigger  # who asked is named in a no as well
+
+
+def test_new_data_that_a_refused_candidate_learned_from_does_not_ask_again():
+    assert decide(DATA, state(alarms=(), **KNOWN)).reasons == ("no open alarm",)
+
+
+def test_a_person_may_ask_again_where_candidates_failed_too_often():
+    failed = state(attempts={"a1": 2}, asks=(ASK,))
+
+    decision = decide(POLICY, failed)
+
+    assert (decision.retrain, decision.trigger) == (True, "a person")
+    assert decision.alarms == ("a1",)  # what it learns from holds the alarm's window, so it answers that too
+
+
+def test_the_next_scheduled_training_is_named_while_nothing_is_to_do():
+    decision = decide(EVERY, state(alarms=(), last_retrain=MONDAY + timedelta(days=6)))
+
+    assert decision.reasons == ("no open alarm", "the next training is scheduled from 2026-03-15T00:00+00:00")
+
+
+def test_a_budget_is_free_again_when_its_oldest_training_is_out_of_the_period():
+    april = datetime(2026, 4, 1, tzinfo=UTC)
+
+    assert decide(BUDGET, state(now=april, **SPENT)).retrain
+    assert decide(BUDGET, state(trainings=(MONDAY,))).retrain
+
+
+def test_after_all_runs_of_a_training_failed_the_next_one_waits_an_hour_even_without_a_cooldown():
+    policy = POLICY.model_copy(update={"cooldown": timedelta(0)})
+    now = state().now
+
+    decision = decide(policy, state(last_retrain=now - timedelta(minutes=20), failed_runs=3))
+
+    assert decision.reasons == ("all 3 runs of the last training failed; cooldown until 2026-03-11T00:40+00:00",)
+    assert decide(policy, state(last_retrain=now - timedelta(minutes=61), failed_runs=3)).retrain
+
+
 @pytest.mark.parametrize(
     "weighty",
     [
@@ -118,6 +248,25 @@ def test_every_obstacle_is_named_not_only_the_first():
 )
 def test_loss_scores_and_important_columns_matter(weighty):
     assert decide(POLICY, state(alarms=(weighty,))).retrain
+
+
+@pytest.mark.parametrize(
+    ("shift", "unit", "matters"),
+    [(0.1, "sd", True), (-0.2, "sd", True), (0.09, "sd", False), (0.04, "share", True), (0.03, "share", False)],
+)
+def test_a_score_matters_from_a_shift_on_that_has_a_meaning(shift, unit, matters):
+    """Normal distributions 0.1 sd apart have a total variation of 0.04."""
+    moved = ColumnShift(column="prediction", effect=shift, unit=unit, p_value=1e-9, words="the score moved")
+    verdict = Verdict(
+        state="drift", kind="prediction", p_value=1e-9, columns=(moved,), rows=9, windows=28, words="moved"
+    )
+    raised = alarm_of(verdict, record="r", window="2026-03-05", start=MONDAY, end=MONDAY + WEEK)
+
+    decision = decide(POLICY, state(alarms=(raised,)))
+
+    assert decision.retrain is matters
+    small = abs(shift) if unit == "sd" else 0.08
+    assert matters or decision.reasons == (f"2026-03-05: the score moved by {small:.2f} sd (needs 0.10)",)
 
 
 def test_an_unimportant_alarm_beside_an_important_one_does_not_hold_it_up():

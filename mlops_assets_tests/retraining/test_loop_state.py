@@ -1,87 +1,31 @@
 """The state of a loop, read from evidence and ledger, and the decision that is stored with its reasons."""
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import msgspec
 import pytest
 
-from mlops_assets.detection.verdict import ColumnShift, Verdict
-from mlops_assets.evidence.archive import Archive, Built, Held
+from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.ledger import Act
-from mlops_assets.evidence.records import Place, Recipe
-from mlops_assets.parts import Retrain
 from mlops_assets.product import Stage
-from mlops_assets.retraining.decisions import RetrainDecision
 from mlops_assets.retraining.loop_state import decide_segment
 from mlops_assets.retraining.stored import stored_decisions
 from mlops_assets.settings import Settings
-from mlops_assets_tests.houses import HOUSES, WEEKS, champion, deployment, make, over, registered, sales
-
-PRODUCT = HOUSES.model_copy(update={"retrain": Retrain(min_rows=50, cooldown=timedelta(days=1), attempts=2)})
-FIRST, SECOND, THIRD = WEEKS
-NOW = datetime(2026, 1, 28, 6, tzinfo=UTC)  # labels of the third week were due on the 28th at midnight
-DAY = timedelta(days=1)
-AT = "2026-01-28T00:00:00.000+00:00"
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """Three weeks of Bath, whose champion is version 1, trained up to the second."""
-    found = deployment(tmp_path, sales(3))
-    for week in WEEKS:
-        make(found, PRODUCT, f"bath|{week}")
-    champion(found, trained(found, SECOND), 1)
-    return found
-
-
-def trained(settings: Settings, week: str) -> Held:
-    return make(settings, PRODUCT, f"bath|{week}", Stage.MODEL)[Stage.MODEL]
-
-
-def judged(
-    settings: Settings,
-    day: str,
-    *,
-    version: int = 1,
-    state: str = "drift",
-    stage: Stage = Stage.DRIFT,
-    kind: str = "data",
-    town: str = "bath",
-) -> str:
-    """Store the verdict on a day, `price` having moved, and return its record."""
-    shift = ColumnShift(column="price", effect=1.5, unit="sd", p_value=1e-9, words="price is 1.5 sd higher")
-    found = Verdict(
-        state=state,  # type: ignore[arg-type]
-        kind=kind,  # type: ignore[arg-type]
-        p_value=1e-9,
-        columns=(shift,) if state == "drift" else (),
-        rows=100,
-        windows=28,
-        words=f"{kind} drift: price is 1.5 sd higher",
-    )
-    recipe = Recipe(place=Place(product="houses", stage=stage, partition=f"{town}|{day}"), code=f"{version}{state}")
-    facts = {"state": state, "version": version}
-    built = Built(outputs={"verdict": (msgspec.json.encode(found), "json")}, facts=facts)
-    return Archive(settings.home).make(recipe, [], lambda: built).id
-
-
-def decide(settings: Settings, *, now: datetime = NOW, running: bool = False) -> RetrainDecision:
-    decision = decide_segment(PRODUCT, settings, "bath", now, running=running)
-    assert decision is not None
-    return decision
-
-
-def decided_on(settings: Settings, version: int, decision: str | None = None) -> None:
-    """Train and register a candidate of the third week, and let the gate decide."""
-    registered(settings, trained(settings, THIRD), version, decision)
-    make(settings, PRODUCT, f"bath|{THIRD}", Stage.CHAMPION)
-
-
-def refused(settings: Settings, held: Held, version: int, decision: RetrainDecision) -> None:
-    """Let the gate refuse a candidate that a decision asked for."""
-    act = registered(settings, held, version, decision.id)
-    Archive(settings.home).ledger.add(msgspec.structs.replace(act, kind="refuse", by="gate", reason="no better"))
+from mlops_assets_tests.houses import champion, make, over, registered
+from mlops_assets_tests.retraining.bath import (
+    AT,
+    DAY,
+    NOW,
+    PRODUCT,
+    THIRD,
+    acted,
+    decide,
+    decided_on,
+    judged,
+    refused,
+    trained,
+    with_policy,
+)
 
 
 def test_nothing_is_decided_before_a_champion_or_a_verdict(settings: Settings):
@@ -244,3 +188,117 @@ def test_the_time_of_a_decision_is_that_of_the_replayed_traffic(settings: Settin
     assert decision.at == datetime(2026, 1, 28, tzinfo=UTC)
     [stored] = stored_decisions(settings.home, "houses")
     assert (stored.at, stored.decided_at) == (AT, "2027-01-01T00:00:00.000+00:00")
+
+
+def test_rows_that_the_champion_learned_from_are_not_new(settings: Settings):
+    judged(settings, "2026-01-20")
+    sixty, seventy = (decide(settings, product=with_policy(min_rows=rows)) for rows in (71, 70))
+
+    assert sixty.reasons[0].startswith("only 70 of 71 new labelled rows up to 2026-01-19")
+    assert seventy.retrain
+
+
+def test_a_dismissed_alarm_is_closed_and_the_same_window_judged_anew_is_another_one(settings: Settings):
+    alarm = judged(settings, "2026-01-20")
+    acted(settings, "dismiss", "a bank holiday", segment="bath", record=alarm)
+    dismissed = decide(settings)
+    judged(settings, "2026-01-20", again=1)
+
+    assert dismissed.reasons == ("no open alarm",)
+    assert decide(settings).retrain
+
+
+def test_a_person_is_answered_once_by_each_segment_that_was_asked_for(settings: Settings):
+    acted(settings, "retrain", "the street names were cleaned")
+    acted(settings, "retrain", "for york", segment="york")
+
+    first = decide(settings, product=with_policy(min_rows=9_999))
+    decided_on(settings, 2, first.id)
+    second = decide_segment(PRODUCT, settings, "bath", NOW, running=False)
+
+    assert (first.retrain, first.trigger, len(first.asks)) == (True, "a person", 1)
+    assert first.reasons == ("jo asks: the street names were cleaned",)
+    assert second is None  # no verdict, and nobody asks any more
+
+
+def test_a_person_waits_while_there_is_nothing_to_learn(settings: Settings):
+    acted(settings, "retrain", "try again")
+    decided_on(settings, 2)
+
+    waiting = decide(settings)
+    make(settings, PRODUCT, "bath|2026-01-26")
+    kept = decide(settings)
+
+    assert waiting.reasons[0].startswith("nothing new to learn from: 2026-01-19 is trained already")
+    assert (waiting.trigger, kept.trigger) == ("a person", "a person")
+
+
+@pytest.mark.parametrize(("promoted", "day"), [("2026-01-22", 29), ("2031-01-01", 28)])
+def test_the_schedule_counts_from_the_champion_and_under_a_replayed_clock_from_its_labels(
+    settings: Settings, promoted: str, day: int
+):
+    """The champion's labels were due on the 21st; it was promoted on the 22nd, or in a replay's distant future."""
+    ledger = Archive(settings.home).ledger
+    acts = [msgspec.structs.replace(act, at=f"{promoted}T00:00:00.000+00:00") for act in ledger.acts("houses")]
+    ledger.chain.path.unlink()
+    for act in acts:
+        Archive(settings.home).ledger.add(act)
+    product, due = with_policy(every="7d"), datetime(2026, 1, day, tzinfo=UTC)
+
+    early, late = (decide(settings, product=product, now=due + step) for step in (-DAY / 24, DAY / 24))
+
+    assert (early.retrain, late.retrain) == (False, True)
+    assert early.reasons == ("no open alarm", f"the next training is scheduled from {due:%Y-%m-%dT%H:%M}+00:00")
+    assert late.trigger == "schedule"
+
+
+def test_newer_labels_than_the_champions_ask_where_the_policy_says_so(settings: Settings):
+    quiet, asked = (
+        decide_segment(PRODUCT, settings, "bath", NOW, running=False),
+        decide(settings, product=with_policy(on_new_data=True)),
+    )
+
+    assert quiet is None
+    assert (asked.retrain, asked.target, asked.trigger) == (True, THIRD, "new data")
+    assert asked.reasons == ("new data: 2026-01-19 has labels, and the champion learned up to 2026-01-12",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, None),
+        ({"trainer": {"windows": 2, "params": {"num_iterations": 9}}}, "trainer"),
+        ({"gate": {"metric": "auc", "floor": 0.7}}, None),
+        ({"seed": 5}, "seed"),
+    ],
+)
+def test_a_new_recipe_asks_and_a_new_gate_does_not(settings: Settings, changes: dict[str, object], said: str | None):
+    policy = {"retrain": {"min_rows": 9_999, "on_new_recipe": True}}
+    product = PRODUCT.model_validate(PRODUCT.model_dump(mode="json") | policy | changes)
+
+    decision = decide(settings, product=product)
+
+    assert decision.retrain is (said is not None)
+    assert decision.reasons == (
+        (f"new recipe: {said} changed since the champion was trained",) if said else ("no open alarm",)
+    )
+
+
+def test_a_new_recipe_that_the_gate_refused_does_not_ask_again(settings: Settings):
+    product = with_policy(on_new_recipe=True).model_copy(update={"seed": 5})
+    asked = decide(settings, product=product)
+    refused(settings, trained(settings, THIRD, product), 2, asked)
+
+    assert asked.trigger == "new recipe"
+    assert decide(settings, product=product, now=NOW + 2 * DAY).reasons == ("no open alarm",)
+
+
+def test_a_budget_that_is_used_up_says_when_it_is_free(settings: Settings):
+    product = with_policy(cooldown="0s", budget={"trainings": 1, "per": "30d"})
+    judged(settings, "2026-01-20")
+
+    first, second = (decide(settings, product=product, now=NOW + step) for step in (0 * DAY, 2 * DAY))
+
+    assert first.retrain
+    assert second.reasons == ("budget used up (1 trainings in 30d) until 2026-02-27T06:00+00:00",)
+    assert decide(settings, product=product, now=NOW + 31 * DAY).retrain

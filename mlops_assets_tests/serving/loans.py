@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -103,17 +103,13 @@ class Running:
         return http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=30)
 
     def get(self, path: str) -> str:
-        connection = self.connect()
-        connection.request("GET", path)
-        text = connection.getresponse().read().decode()
-        connection.close()
-        return text
+        with closing(self.connect()) as connection:
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
 
     def post(self, path: str, body: object, **headers: str) -> Reply:
-        connection = self.connect()
-        reply = post(connection, path, body, **headers)
-        connection.close()
-        return reply
+        with closing(self.connect()) as connection:
+            return post(connection, path, body, **headers)
 
 
 def post(connection: http.client.HTTPConnection, path: str, body: object, **headers: str) -> Reply:

@@ -1,15 +1,18 @@
 """Sealing: which windows, which rows, and when the files may go."""
 
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
 
+from mlops_assets.evidence.store import replace
 from mlops_assets.serving.ids import Ids, parse, text, to_ms
 from mlops_assets.serving.index import canonical
 from mlops_assets.serving.log import Body, Columns, LogWriter, Part, Row
-from mlops_assets.serving.seal import closed_windows, drop_sealed, log_digests, mark_sealed, seal, unsealed
+from mlops_assets.serving.seal import closed_windows, drop_sealed, is_closed, log_digests, mark_sealed, seal, unsealed
 from mlops_assets.serving.sealed import FEATURE, INPUT
 from mlops_assets.serving.workers import Registration, Worker
 from mlops_assets_tests.serving.loans import LOANS
@@ -171,6 +174,37 @@ def test_a_file_that_grew_since_or_is_still_open_stays(tmp_path, ids):
     assert (while_open, after_it_grew) == ([], [])
     assert unsealed(tmp_path, DAY, "us")
     assert seal(tmp_path, DAY, "eu").table.height == 2
+
+
+def test_segments_that_drop_files_at_the_same_moment_keep_all_ids(tmp_path, write, monkeypatch):
+    def slowly(path, data):
+        time.sleep(0.01)  # what it is to be replaced with was read before
+        replace(path, data)
+
+    monkeypatch.setattr("mlops_assets.serving.index.replace", slowly)
+    given = [write(f"w{number}", request(("eu", 30))) for number in range(12)]
+    for segment in LOANS.segments:
+        finish(tmp_path, segment)
+
+    with ThreadPoolExecutor(4) as pool:
+        dropped = [*pool.map(lambda _: drop_sealed(tmp_path, DAY, LOANS.segments), range(4))]
+
+    assert sorted(writer for each in dropped for writer in each) == sorted(f"w{number}" for number in range(12))
+    known = canonical(tmp_path, LOANS.grid, [parse(text(id_)) for [id_] in given])
+    assert None not in known.values()
+
+
+@pytest.mark.parametrize("seconds", [-1, 0, 61, 3600, 5 * 24 * 3600])
+def test_a_window_is_closed_or_open_whether_it_is_listed_or_asked_for(tmp_path, register, seconds):
+    register("w1", since=NOON, until=NIGHT + timedelta(days=1))
+    register("w2", since=NOON - timedelta(days=2), until=NIGHT - timedelta(hours=1), beat=NIGHT)
+    register("w3", since=NOON, until=NIGHT, clock="replay", stopped=True)
+    now = NIGHT + timedelta(seconds=seconds)
+    windows = LOANS.grid.keys(NOON - timedelta(days=4), NOON + timedelta(days=9))
+
+    listed = closed(tmp_path, now)
+
+    assert listed == [window for window in windows if is_closed(tmp_path, LOANS.grid, window, now, 60)]
 
 
 @pytest.fixture

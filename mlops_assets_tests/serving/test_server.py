@@ -21,7 +21,7 @@ from mlops_assets.serving.sealed import find
 from mlops_assets.serving.workers import live_workers, workers
 from mlops_assets_tests.serving.loans import INFER, LOANS, OUTCOMES, ROW, deploy, post, route, running
 
-FOREVER_S = 30
+FOREVER_S = 60
 
 
 @pytest.fixture
@@ -85,11 +85,10 @@ def test_versions_are_swapped_under_load_without_a_failed_request(settings, fold
     versions, stop = [], threading.Event()
 
     def load(endpoint):
-        connection = endpoint.connect()
-        while not stop.is_set():
-            reply = post(connection, INFER, ROW)
-            versions.append((reply.status, reply.headers["mlops-model-version"], reply.body["output"]))
-        connection.close()
+        with contextlib.closing(endpoint.connect()) as connection:
+            while not stop.is_set():
+                reply = post(connection, INFER, ROW)
+                versions.append((reply.status, reply.headers["mlops-model-version"], reply.body["output"]))
 
     with running(settings) as endpoint:
         threads = [threading.Thread(target=load, args=(endpoint,)) for _ in range(3)]

@@ -1,0 +1,67 @@
+"""Windows in a row -> evidence that something has moved and stays moved, too little to be seen in any one of them.
+
+Per component and direction a likelihood ratio against a shift of 2 or 3 times the noise is multiplied up from
+window to window, starting anew at each (Shiryaev, Theory Probab. Appl. 8, 1963; Roberts, Technometrics 8, 1966). Their
+weighted mean is an e-detector (Shin, Ramdas and Rinaldo, New England J. Stat. Data Sci. 2, 2024): while nothing moves
+it first reaches A after A windows on average, whatever the components have to do with each other. Smaller shifts are
+not looked for: the reference's own mean is known only that well. One window alone can never reach A.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlops_assets.detection.components import Component
+from mlops_assets.evidence.records import Struct
+
+ARL = 1_000  # windows between false alarms, on average
+SHIFTS = np.array([-3.0, -2.0, 2.0, 3.0])  # in units of noise
+REACH = 3.5  # a window counts as this far out at most: noise with heavy tails is no evidence of anything lasting
+NAMED = 0.1  # of the alarm's height from which a component counts as one that moved
+
+Floats = NDArray[np.float64]
+
+
+class Evidence(Struct, frozen=True, kw_only=True):
+    """What windows so far say, per component and shift, shape (components, 4), and for how many windows each does."""
+
+    bins: str
+    heights: list[list[float]]
+    ages: list[list[int]]
+
+
+def gathered(carried: Evidence | None, scores: Floats, found: Sequence[Component], bins: str) -> Evidence:
+    """Return the evidence after one more window, whose `scores` are normal, shape (components,), if nothing moved."""
+    weights = np.array([component.weight for component in found])[:, None] / len(SHIFTS)
+    shape = (len(found), len(SHIFTS))
+    known = carried if carried and carried.bins == bins and np.shape(carried.heights) == shape else None
+    heights = np.array(known.heights) if known else np.zeros(shape)
+    ages = np.array(known.ages) if known else np.zeros(shape, dtype=np.int64)
+    near = np.clip(scores, -REACH, REACH)[:, None]
+    risen = (heights + 1) * np.exp(SHIFTS * near - SHIFTS**2 / 2)
+    capped = np.minimum(risen, 2 * ARL / np.maximum(weights, 1e-12))  # so that it can also fall again
+    aged = np.where(heights >= 1, ages + 1, 1)
+    rows: list[list[float]] = capped.tolist()
+    short = [
+        [float(f"{value:.6g}") for value in row] for row in rows
+    ]  # what is stored is what the next one goes on from
+    return Evidence(bins=bins, heights=short, ages=aged.tolist())
+
+
+def height(evidence: Evidence, found: Sequence[Component]) -> float:
+    """Return the evidence of all components together; from `ARL` on it is an alarm."""
+    return float(_shares(evidence, found).sum())
+
+
+def risen(evidence: Evidence, found: Sequence[Component]) -> list[tuple[int, int]]:
+    """Return (place, windows) of the components that carry the evidence, the strongest first."""
+    shares = _shares(evidence, found)
+    best = shares.argmax(axis=1)
+    ranked: list[int] = np.argsort(-shares.max(axis=1)).tolist()
+    return [(i, evidence.ages[i][int(best[i])]) for i in ranked if shares[i].max() >= NAMED * ARL]
+
+
+def _shares(evidence: Evidence, found: Sequence[Component]) -> Floats:
+    weights = np.array([component.weight for component in found])[:, None] / len(SHIFTS)
+    return np.array(evidence.heights) * weights
