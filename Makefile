@@ -56,7 +56,7 @@ bench: .venv/full ## the headline figures, each beside its peer: make bench [ONL
 	@.venv/bin/python -m benchmarks $(ONLY)
 
 .PHONY: chaos
-chaos: .venv/full ## kill the demo, `up` and a backfill in N places: make chaos [N=3]
+chaos: .venv/full ## kill the demo, `up`, a backfill and the sensors in N places: make chaos [N=3]
 	@CHAOS_PLACES=$(or $(N),3) .venv/bin/pytest -m chaos
 
 .PHONY: clean

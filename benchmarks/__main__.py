@@ -22,6 +22,7 @@ FIGURES = (
     "profile_vs_whylogs",
     "profile_vs_sort",
     "drift_vs_evidently",
+    "drift",
     "electricity_gain_kept",
     "sea_gain_kept",
     "sensor_tick_10k_s",

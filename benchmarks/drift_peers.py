@@ -31,11 +31,14 @@ NEEDS = {
 }
 
 
+Floats = NDArray[np.float64]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scored:
     """What a peer said of a scenario, shape (windows,): its score, and whether it alarms at its defaults."""
 
-    scores: NDArray[np.float64]
+    scores: Floats
     alarms: NDArray[np.bool_]
 
 
@@ -75,12 +78,12 @@ def scored(scenarios: Sequence[Scenario], peers: dict[str, Path], folder: Path) 
     return found
 
 
-def matched(quiet: Scored, moved: Scored, promised: float) -> float:
-    """Return the share of `moved` windows beyond the score that a share of `promised` ordinary windows reaches.
+def matched(quiet: Floats, moved: Floats, promised: float) -> float:
+    """Return the share of `moved` scores beyond what a share of `promised` of the `quiet` ones reaches.
 
     The threshold is set on the very windows that are then called ordinary: hindsight that a user has not.
     """
-    return float((moved.scores > np.quantile(quiet.scores, 1 - promised)).mean())
+    return float((moved > np.quantile(quiet, 1 - promised)).mean())
 
 
 def _written(scenarios: Sequence[Scenario], path: Path) -> Path:
@@ -128,4 +131,3 @@ def _run(peer: str, python: Path, windows: Path) -> Scored:
 
 def _file(peer: str) -> str:
     return peer.partition(" ")[0].lower()
-

@@ -11,31 +11,39 @@ SEASON = World(jitter=0.02, season=0.3)
 FACTORS = World(jitter=0.05, factors=True)
 PAIR = World(jitter=0.05, pair=0.5)
 
-WORLDS = {"iid": IID, "jitter": JITTER, "season": SEASON, "heavy": HEAVY}
-QUIET = (
-    *(
-        Scenario(name=f"false_alarm_{name}_{label}", world=world, rows=rows)
-        for rows, label in ((FEW, "2k"), (MANY, "100k"))
-        for name, world in WORLDS.items()
-    ),
-    Scenario(name="false_alarm_factors_2k", world=FACTORS, rows=FEW),
+WORLDS = {"iid": IID, "jitter": JITTER, "season": SEASON, "heavy": HEAVY, "factors": FACTORS, "pair": PAIR}
+SIZES = {"2k": FEW, "100k": MANY}
+CHANGES = {
+    **{f"shift_{shift}": Change(shift=shift) for shift in (0.1, 0.2, 0.3, 0.5)},
+    "scale_1.3": Change(scale=1.3),
+    "new_level_1%": Change(new_level=0.01),
+    "missing_1%": Change(missing=0.01),
+    "decoupled": Change(decoupled=True),
+}
+
+
+def _quiet(world: str, size: str) -> Scenario:
+    return Scenario(name=f"false_alarm_{world}_{size}", world=WORLDS[world], rows=SIZES[size])
+
+
+def _moved(change: str, world: str, size: str = "2k") -> Scenario:
+    name = f"power_{change}_{world}_{size}"
+    return Scenario(name=name, world=WORLDS[world], rows=SIZES[size], change=CHANGES[change])
+
+
+SHARED = (  # with the peers
+    *(_quiet(world, "2k") for world in ("iid", "jitter", "season", "heavy", "factors")),
+    *(_moved(f"shift_{shift}", "iid") for shift in (0.1, 0.2)),
+    *(_moved(f"shift_{shift}", "jitter") for shift in (0.1, 0.2, 0.3, 0.5)),
+    _moved("shift_0.3", "season"),
+    *(_moved(change, "jitter") for change in ("scale_1.3", "new_level_1%", "missing_1%")),
+    _moved("decoupled", "factors"),
 )
-MOVED = (
-    *(
-        Scenario(name=f"power_shift_{shift}_{name}_2k", world=WORLDS[name], rows=FEW, change=Change(shift=shift))
-        for name in ("iid", "jitter")
-        for shift in (0.1, 0.2, 0.3, 0.5)
-    ),
-    *(
-        Scenario(name=f"power_shift_{shift}_{name}_100k", world=WORLDS[name], rows=MANY, change=Change(shift=shift))
-        for name in ("iid", "jitter")
-        for shift in (0.1, 0.2)
-    ),
-    Scenario(name="power_shift_0.3_season_2k", world=SEASON, rows=FEW, change=Change(shift=0.3)),
-    Scenario(name="power_shift_0.3_heavy_2k", world=HEAVY, rows=FEW, change=Change(shift=0.3)),
-    Scenario(name="power_scale_1.3_jitter_2k", world=JITTER, rows=FEW, change=Change(scale=1.3)),
-    Scenario(name="power_new_level_1%_jitter_2k", world=JITTER, rows=FEW, change=Change(new_level=0.01)),
-    Scenario(name="power_missing_1%_jitter_2k", world=JITTER, rows=FEW, change=Change(missing=0.01)),
-    Scenario(name="power_decoupled_factors_2k", world=FACTORS, rows=FEW, change=Change(decoupled=True)),
-    Scenario(name="power_decoupled_pair_2k", world=PAIR, rows=FEW, change=Change(decoupled=True)),
+OURS = (
+    _quiet("pair", "2k"),
+    *(_quiet(world, "100k") for world in ("iid", "jitter", "season", "heavy")),
+    *(_moved(f"shift_{shift}", "iid") for shift in (0.3, 0.5)),
+    *(_moved(f"shift_{shift}", world, "100k") for world in ("iid", "jitter") for shift in (0.1, 0.2)),
+    _moved("shift_0.3", "heavy"),
+    _moved("decoupled", "pair"),
 )

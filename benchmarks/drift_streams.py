@@ -27,9 +27,9 @@ class Stream:
 
 STREAMS = {
     "waveform_drift_2": Stream(
-        make=waveform, rows=50, windows=30, published={"uDetect": 2.5, "SPLL": 6, "D3": 29, "BNDM": 34}
+        make=waveform, rows=100, windows=28, published={"uDetect": 2.5, "SPLL": 6, "D3": 29, "BNDM": 34}
     ),
-    "sine_clusters": Stream(make=sines, rows=500, windows=5, published={"BNDM": 94, "SPLL": 251}),
+    "sine_clusters": Stream(make=sines, rows=250, windows=10, published={"BNDM": 94, "SPLL": 251}),
 }
 
 
@@ -45,14 +45,16 @@ def followed(name: str, seeds: int) -> Detected:
 
 
 def _follow(name: str, seed: int) -> Detected:
-    stream = STREAMS[name]
-    values = stream.make(seed)
-    frame = pl.DataFrame({f"n{i}": column for i, column in enumerate(values.T)})
-    alarms, begins = [], 0
-    while (alarm := _alarm(frame[begins:], stream)) is not None:
-        begins += alarm
-        alarms.append(begins)
-    return detected(alarms)
+    return detected(alarms(STREAMS[name], seed))
+
+
+def alarms(stream: Stream, seed: int) -> list[int]:
+    """Return the rows after which there was an alarm."""
+    frame = pl.DataFrame({f"n{i}": column for i, column in enumerate(stream.make(seed).T)})
+    found: list[int] = []
+    while (alarm := _alarm(frame[sum(found[-1:]) :], stream)) is not None:
+        found.append(sum(found[-1:]) + alarm)
+    return found
 
 
 def _alarm(rows: pl.DataFrame, stream: Stream) -> int | None:

@@ -10,6 +10,7 @@ from statistics import fmean
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from scipy.special import betaincinv
 
 from benchmarks.drift_counts import counted, drawn_reference
@@ -22,6 +23,8 @@ from mlops_assets.training.reference import Reference, reference
 WINDOWS = 28  # of the reference: four weeks of days
 QUIET, MOVED = 60, 20  # windows that follow, without and with a change
 MANY = 10_000  # rows a window from which counts are drawn without rows
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,7 @@ class Watched:
 
     at_once: tuple[bool, ...]
     slowly: tuple[bool, ...]
+    p_values: tuple[float, ...]
     promised: float
 
     @property
@@ -49,19 +53,24 @@ class Watched:
         return either.index(True) + 1 if True in either else None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Found:
-    """All streams of a scenario. `low` and `high` bound the share of alarms with 95% (Clopper and Pearson, 1934)."""
+    """All streams of a scenario, in shares of its windows.
 
-    windows: int
+    `low` and `high` bound the share that alarms with 95% (Clopper and Pearson, Biometrika 26, 1934), for as many
+    independent windows as these are worth: those of a stream share a reference (Korn and Graubard, 1998). `delay` is
+    in windows up to and with the first alarm, `missed` the share of streams without any.
+    """
+
     alarms: float
-    sequential: float
+    at_once: float
+    slowly: float
     low: float
     high: float
     promised: float
-    at_once: float
     delay: float
     missed: float
+    p_values: Floats
 
 
 def watched(scenarios: Sequence[Scenario], seeds: int) -> dict[str, Found]:
@@ -70,10 +79,10 @@ def watched(scenarios: Sequence[Scenario], seeds: int) -> dict[str, Found]:
     tasks = [(same, seed) for same in worlds for seed in range(seeds)]
     streams: dict[str, list[Watched]] = {scenario.name: [] for scenario in scenarios}
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)), multiprocessing.get_context("spawn")) as pool:
-        for found in pool.map(_watch, *zip(*tasks, strict=True), chunksize=1):
+        for found in pool.map(watch, *zip(*tasks, strict=True), chunksize=1):
             for name, stream in found.items():
                 streams[name].append(stream)
-    return {name: _found(each) for name, each in streams.items()}
+    return {name: told(each) for name, each in streams.items()}
 
 
 def by_world(scenario: Scenario) -> tuple[str, int]:
@@ -81,7 +90,7 @@ def by_world(scenario: Scenario) -> tuple[str, int]:
     return repr(scenario.world), scenario.rows
 
 
-def _watch(scenarios: Sequence[Scenario], seed: int) -> dict[str, Watched]:
+def watch(scenarios: Sequence[Scenario], seed: int) -> dict[str, Watched]:
     """Return one stream of each of `scenarios`, which share a world and so a reference."""
     random = np.random.default_rng([seed, 0])
     seen = _reference(scenarios[0].world, scenarios[0].rows, random)
@@ -104,6 +113,7 @@ def _stream(scenario: Scenario, seen: Reference, random: np.random.Generator) ->
     return Watched(
         at_once=tuple(hit and verdict.over == 1 for hit, verdict in zip(drift, verdicts, strict=True)),
         slowly=tuple(hit and verdict.over > 1 for hit, verdict in zip(drift, verdicts, strict=True)),
+        p_values=tuple(1.0 if verdict.p_value is None else verdict.p_value for verdict in verdicts),
         promised=verdicts[0].promised,
     )
 
@@ -123,19 +133,29 @@ def _live(scenario: Scenario, seen: Reference, day: int, random: np.random.Gener
     return count(table(of, scenario.rows, day, random), seen.bins)
 
 
-def _found(streams: Sequence[Watched]) -> Found:
-    at_once = [hit for stream in streams for hit in stream.at_once]
-    slowly = [hit for stream in streams for hit in stream.slowly]
-    windows, alarms = len(at_once), sum(at_once) + sum(slowly)
+def told(streams: Sequence[Watched]) -> Found:
+    """Return what the streams of a scenario come to."""
+    at_once, slowly = (np.array([getattr(stream, how) for stream in streams]) for how in ("at_once", "slowly"))
     firsts = [stream.first for stream in streams if stream.first is not None]
+    low, high = _interval(at_once | slowly)
     return Found(
-        windows=windows,
-        alarms=alarms / windows,
-        sequential=fmean(slowly),
-        low=float(betaincinv(alarms, windows - alarms + 1, 0.025)) if alarms else 0.0,
-        high=float(betaincinv(alarms + 1, windows - alarms, 0.975)) if alarms < windows else 1.0,
+        alarms=float((at_once | slowly).mean()),
+        at_once=float(at_once.mean()),
+        slowly=float(slowly.mean()),
+        low=low,
+        high=high,
         promised=streams[0].promised,
-        at_once=fmean(at_once),
         delay=fmean(firsts) if firsts else float("nan"),
         missed=1 - len(firsts) / len(streams),
+        p_values=np.array([stream.p_values for stream in streams]).ravel(),
     )
+
+
+def _interval(alarms: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return the bounds of the share of `alarms`, shape (streams, windows)."""
+    share, streams = float(alarms.mean()), len(alarms)
+    spread = alarms.mean(axis=1).var(ddof=1) / streams if streams > 1 else 0.0
+    windows = min(alarms.size, share * (1 - share) / spread) if spread else alarms.size
+    hits = share * windows
+    low = float(betaincinv(hits, windows - hits + 1, 0.025)) if hits else 0.0
+    return low, float(betaincinv(hits + 1, windows - hits, 0.975)) if hits < windows else 1.0

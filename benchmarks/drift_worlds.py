@@ -74,9 +74,7 @@ def shape(world: World, change: Change, day: int, random: np.random.Generator) -
     levels = np.hstack([odds / odds.sum(axis=1, keepdims=True), np.zeros((TEXTS, 1))])
     levels[0] *= 1 - change.new_level
     levels[0, -1] = change.new_level
-    return Shape(
-        means=means, sds=sds, correlation=_correlation(world, change), levels=levels, missing=change.missing
-    )
+    return Shape(means=means, sds=sds, correlation=_correlation(world, change), levels=levels, missing=change.missing)
 
 
 def table(of: Shape, rows: int, day: int, random: np.random.Generator) -> pl.DataFrame:

@@ -11,7 +11,7 @@ HEAD = """\
 
 Written by `make bench [ONLY=name]`, together with `results.json`. Each figure is the best of several runs, measured
 beside a peer or a floor in the same run; every process has one thread for its numerics. An aim bounds the ratio where
-the name says `_vs_`, else the figure.
+the name says `_vs_`, else the figure. In the tables with parts in columns a figure in brackets is the one beside it.
 
 `orchestration_s_per_partition` and `graph_vs_script_1m` time both sides warm, after a small product in the same
 process: imports and new databases are not in them; `definitions_validate_s` has the imports.
@@ -22,7 +22,7 @@ process: imports and new databases are not in them; `definitions_validate_s` has
 class Result(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One row: a figure, what it stands beside, and whether it is at most its aim, or `at_least`.
 
-    A part is called `figure/part`.
+    A part is called `figure/part`. Figures that are measured together under another name have that as their `group`.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     aim: float | None
     met: bool | None
     at_least: bool = False
+    group: str = ""
 
     @property
     def line(self) -> str:
@@ -77,9 +78,10 @@ def run(folder: Path, measures: Mapping[str, Measure], *, only: str | None, mach
     """Measure all figures, or `only` one, write them to `folder` one by one, and return what was measured."""
     measured: list[Result] = []
     for name in [only] if only else measures:
-        found = measures[name]()
+        found = [_grouped(row, name) for row in measures[name]()]
         measured += found
-        write(folder, replaced(read(folder), name, found, order=list(measures)), machine)
+        if found:  # else it was left out, and what was measured before stands
+            write(folder, replaced(read(folder), name, found, order=list(measures)), machine)
     return measured
 
 
@@ -102,19 +104,57 @@ def write(folder: Path, rows: Sequence[Result], machine: str) -> None:
 
 
 def table(rows: Sequence[Result]) -> str:
-    """Return the rows as a Markdown table."""
+    """Return the rows as Markdown tables: one of all that has no group, and those of each group, parts beside."""
     head = ("figure", "", "unit", "beside", "", "ratio", "aim", "met")
     cut = ("---", "---:", "---", "---", "---:", "---:", "---:", "---")
-    return "".join(f"| {' | '.join(line)} |\n" for line in (head, cut, *map(_cells, rows)))
+    plain = _lines(head, cut, *(_cells(row) for row in rows if not row.group))
+    kinds = dict.fromkeys((row.group, row.name.partition("_")[0]) for row in rows if row.group)
+    return "".join(
+        [plain, *(_beside([row for row in rows if (row.group, row.name.partition("_")[0]) == kind]) for kind in kinds)]
+    )
+
+
+def _beside(rows: Sequence[Result]) -> str:
+    """Return the table of figures of one kind in a group: a line each, with its parts in columns."""
+    names = dict.fromkeys(row.name.partition("/")[0] for row in rows)
+    units = {row.name.partition("/")[2]: row.unit for row in rows}
+    beside = {row.name.partition("/")[2]: f" ({row.beside})" for row in rows if row.beside}
+    held = {row.name: row for row in rows}
+    head = [f"{part} {units[part]}{beside.get(part, '')}".strip() for part in units]
+    lines = [
+        [name, *(_both(held.get(f"{name}/{part}" if part else name)) for part in units), _met(held[name])]
+        for name in names
+    ]
+    return "\n" + _lines([rows[0].group, *head, "met"], ["---", *["---:"] * len(head), "---"], *lines)
+
+
+def _lines(*lines: Sequence[str]) -> str:
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _both(row: Result | None) -> str:
+    """Return a figure, and in brackets the one that it stands beside."""
+    if row is None:
+        return ""
+    return _short(row.figure) if row.beside_figure is None else f"{_short(row.figure)} ({_short(row.beside_figure)})"
+
+
+def _met(row: Result) -> str:
+    return {True: "yes", False: "no", None: ""}[row.met]
 
 
 def _cells(row: Result) -> tuple[str, ...]:
     beside = (row.beside or "", _short(row.beside_figure), _short(row.ratio))
-    return (row.name, _short(row.figure), row.unit, *beside, _aim(row), {True: "yes", False: "no", None: ""}[row.met])
+    return (row.name, _short(row.figure), row.unit, *beside, _aim(row), _met(row))
+
+
+def _grouped(row: Result, name: str) -> Result:
+    """Return a row measured under `name`, of which it is the group if it is not its figure."""
+    return row if _figure(row) == name else msgspec.structs.replace(row, group=name)
 
 
 def _figure(row: Result) -> str:
-    return row.name.partition("/")[0]
+    return row.group or row.name.partition("/")[0]
 
 
 def _aim(row: Result) -> str:

@@ -1,7 +1,7 @@
 """Dagster's own sensor daemon, which executes in its process, one after the other, the runs that it is asked for.
 
 `python -m mlops_assets_tests.daemon [SENSOR MOMENT]` goes on until three rounds have asked for nothing; with SENSOR it
-kills itself at that MOMENT of the sensor's tick: TICK_HELD, RUN_IDS_RESERVED, RUN_CREATED or RUN_LAUNCHED.
+kills itself at that MOMENT of the sensor's tick: one of those below.
 """
 
 import logging
@@ -21,7 +21,7 @@ from dagster._daemon.sensor import execute_sensor_iteration
 
 from mlops_assets.wiring import EVERY_S
 
-MOMENTS = ("TICK_HELD", "RUN_IDS_RESERVED", "RUN_CREATED", "RUN_LAUNCHED")
+MOMENTS = ("RUN_IDS_RESERVED", "RUN_CREATED", "RUN_LAUNCHED", "TICK_HELD")
 QUIET_ROUNDS = 3
 LOG = logging.getLogger()
 INSTANCE = """\

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from benchmarks.__main__ import FIGURES, main
@@ -57,6 +58,29 @@ def test_a_named_run_replaces_only_the_rows_of_its_figure_and_parts(tmp_path: Pa
     assert read(tmp_path) == [*quick(), *even()]
 
 
+def several() -> list[Result]:
+    return [
+        result("alarms_a", 0.01, "share", beside="promised", beside_figure=0.04, aim=0.04),
+        result("alarms_a/peer", 0.5, "share"),
+        result("alarms_b", 0.02, "share", beside="promised", beside_figure=0.04, aim=0.01),
+    ]
+
+
+def test_figures_measured_together_under_one_name_are_replaced_together_and_have_their_parts_beside(tmp_path: Path):
+    measures: dict[str, Measure] = {**MEASURES, "many": several}
+    write(tmp_path, [msgspec.structs.replace(result("alarms_gone", 1.0, "share"), group="many"), *quick()], "here")
+
+    run(tmp_path, measures, only="many", machine="here")
+
+    text = (tmp_path / "RESULTS.md").read_text()
+    assert [(row.name, row.group) for row in read(tmp_path)] == [
+        *((row.name, "") for row in quick()),
+        *((row.name, "many") for row in several()),
+    ]
+    assert "| many | share (promised) | peer share | met |" in text
+    assert "| alarms_a | 0.01 (0.04) | 0.5 | yes |\n| alarms_b | 0.02 (0.04) |  | no |" in text
+
+
 def test_the_fastest_round_counts_and_measures_take_turns():
     order: list[str] = []
 
@@ -90,5 +114,5 @@ def test_an_unknown_figure_is_refused_with_those_known(capsys: pytest.CaptureFix
 def test_what_is_published_has_a_row_of_every_figure():
     rows = read(HERE)
 
-    assert {row.name for row in rows if "/" not in row.name} == set(FIGURES)
-    assert all(row.name.partition("/")[0] in FIGURES for row in rows)
+    assert {row.group or row.name for row in rows if "/" not in row.name} == set(FIGURES)
+    assert all(row.group in FIGURES or row.name.partition("/")[0] in FIGURES for row in rows)

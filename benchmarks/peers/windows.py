@@ -34,7 +34,7 @@ class Windows:
 
 
 def main(score: Callable[[Windows], list[Scored]]) -> None:
-    """Read the windows of every stream in the file named first, and write scores and alarms into the one named second."""
+    """Read the windows of all streams from the first file named, and write scores and alarms into the second."""
     source, target = sys.argv[1:]
     with np.load(source) as held:
         size, before, levels = int(held["size"]), int(held["before"]), held["levels"]

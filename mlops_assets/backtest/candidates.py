@@ -121,7 +121,7 @@ def _replayed(history: History, archive: Archive, place: int, model: Model) -> C
         seen[period.window].between(period.start, period.end) if period.start >= since else None
         for period in history.periods
     ]
-    judged = (rows.between(since, rows.window.end) for rows in seen.values())
+    judged = [rows.between(since, rows.window.end) for rows in seen.values()]
     return Candidate(
         window=history.windows[place].key,
         reused=model.reused,
@@ -130,7 +130,7 @@ def _replayed(history: History, archive: Archive, place: int, model: Model) -> C
         quality=[_quality(history, rows) if rows else None for rows in served],
         rows=[int(np.isfinite(rows.codes).sum()) if rows else 0 for rows in served],
         worth=[_worth(history, rows) if rows else 0.0 for rows in served],
-        signals=list(signals(history.product, model.reference, judged)),
+        signals=list(signals(history.product, model.reference, model.spec.importance, judged)),
     )
 
 

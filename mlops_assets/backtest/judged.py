@@ -5,7 +5,7 @@ and, once a training window's labels are known, whether a correction learned fro
 carried from window to window as in the loop, from the first window that the model could serve.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mlops_assets.backtest.history import Window, known_at
 from mlops_assets.detection.drift import judge
 from mlops_assets.detection.loss import LossEvidence, judge_loss
-from mlops_assets.detection.relation import judge_relation
+from mlops_assets.detection.relation import RelationEvidence, judge_relation
 from mlops_assets.detection.sequence import Evidence
 from mlops_assets.detection.verdict import State, Verdict
 from mlops_assets.evidence.records import Struct, digest
@@ -27,6 +27,8 @@ from mlops_assets.training.bins import count
 from mlops_assets.training.reference import PREDICTION, Reference, logged_losses
 
 Source = Literal["inputs", "loss", "relation"]
+SUREST, HEAVIEST = 1e-4, 4  # p-value, and how often the declared importance, that the strictest policy asks for
+
 Floats = NDArray[np.float64]
 
 
@@ -54,6 +56,10 @@ class Answered:
     scores: Floats
     logged: Floats
 
+    def windows(self, product: ModelProduct) -> pl.Series:
+        """Return the monitoring window of each row."""
+        return self.times.to_frame("at").select(product.grid.expression(pl.col("at"))).to_series()
+
     def between(self, start: datetime, end: datetime) -> "Answered":
         """Return the rows of a stretch of time."""
         return self.where(((self.times >= start) & (self.times < end)).to_numpy())
@@ -70,32 +76,67 @@ class Answered:
         )
 
 
-def signals(product: ModelProduct, reference: Reference, later: Iterable[Answered]) -> Iterator[Signal]:
-    """Yield what is said of a model in the windows that it could serve, `later`, oldest first."""
+def signals(
+    product: ModelProduct, reference: Reference, importance: Mapping[str, float], later: Sequence[Answered]
+) -> Iterator[Signal]:
+    """Yield what is said of a model in the windows that it could serve, `later`, oldest first.
+
+    An alarm stays open until a training answers it. So a test that has given an alarm which every compared policy heeds
+    is not asked again: nothing that it could say would change what a policy does.
+    """
+    for said in (_of_inputs(product, reference, later), _of_losses(product, reference, later)):
+        for signal in said:
+            yield signal
+            if signal.alarm and (signal.p_value or 0.0) <= SUREST and _heavy(signal.alarm, product, importance):
+                break
+    yield from _of_relations(product, later)
+
+
+def _heavy(alarm: Alarm, product: ModelProduct, importance: Mapping[str, float]) -> bool:
+    moved = sum(importance.get(column, 0.0) for column in alarm.columns)
+    return alarm.kind == "concept" or moved >= HEAVIEST * product.retrain.importance
+
+
+def _of_inputs(product: ModelProduct, reference: Reference, later: Sequence[Answered]) -> Iterator[Signal]:
     carried: Evidence | None = None
-    losses: LossEvidence | None = None
+    for key, rows in _monitored(product, later):
+        phase = product.grid.phase(key) if reference.phases else None
+        seen = rows.features.with_columns(pl.Series(PREDICTION, rows.logged))
+        found = judge(count(seen, reference.bins), reference, phase=phase, carried=carried)
+        carried = found.evidence
+        yield _signal(product, "inputs", key, rows.place, found.verdict)
+
+
+def _of_losses(product: ModelProduct, reference: Reference, later: Sequence[Answered]) -> Iterator[Signal]:
+    carried: LossEvidence | None = None
+    for key, rows in _monitored(product, later):
+        known = np.isfinite(rows.codes)
+        lost = logged_losses(product.label.kind, rows.codes[known], rows.logged[known])
+        found = judge_loss(lost, len(known), reference.loss, carried=carried)
+        carried = found.evidence
+        yield _signal(product, "loss", key, rows.place, found.verdict)
+
+
+def _of_relations(product: ModelProduct, later: Sequence[Answered]) -> Iterator[Signal]:
+    carried: RelationEvidence | None = None
+    for each in later:
+        rows = each.where(np.isfinite(each.codes))
+        blocks = rows.windows(product).rank("dense").to_list()
+        found = judge_relation(rows.features, rows.codes, rows.logged, blocks, product.label.kind, carried=carried)
+        carried = found.evidence
+        yield _about(rows, found.verdict)
+
+
+def _monitored(product: ModelProduct, later: Sequence[Answered]) -> Iterator[tuple[str, Answered]]:
+    """Yield the rows of each monitoring window."""
     for rows in later:
-        keys = rows.times.to_frame("at").select(product.grid.expression(pl.col("at"))).to_series()
+        keys = rows.windows(product)
         for key in keys.unique(maintain_order=True):
-            mine = rows.where((keys == key).to_numpy())
-            phase = product.grid.phase(key) if reference.phases else None
-            seen = mine.features.with_columns(pl.Series(PREDICTION, mine.logged))
-            found = judge(count(seen, reference.bins), reference, phase=phase, carried=carried)
-            carried = found.evidence
-            yield _signal(product, "inputs", key, rows.place, found.verdict)
-            known = np.isfinite(mine.codes)
-            lost = logged_losses(product.label.kind, mine.codes[known], mine.logged[known])
-            loss = judge_loss(lost, len(known), reference.loss, carried=losses)
-            losses = loss.evidence
-            yield _signal(product, "loss", key, rows.place, loss.verdict)
-        yield _relation(product, rows, keys)
+            yield key, rows.where((keys == key).to_numpy())
 
 
-def _relation(product: ModelProduct, rows: Answered, keys: pl.Series) -> Signal:
-    known = np.isfinite(rows.codes)
-    mine = rows.where(known)
-    blocks = keys.filter(pl.Series(known)).rank("dense").to_list()
-    verdict = judge_relation(mine.features, mine.codes, mine.logged, blocks, product.label.kind)
+def _about(rows: Answered, verdict: Verdict) -> Signal:
+    """Return what is said of a whole training window."""
     window = rows.window
     identity = digest(f"relation {window.key}".encode())
     return Signal(

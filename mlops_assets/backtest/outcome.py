@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mlops_assets.backtest.judged import HEAVIEST, SUREST
 from mlops_assets.backtest.matrix import Matrix
 from mlops_assets.backtest.optimum import optimum
 from mlops_assets.backtest.policies import Played, Policy, evenly, play
@@ -72,15 +73,17 @@ def policies(retrain: Retrain, grid: Grid) -> list[Policy]:
         *(Policy(name=f"every {n} windows", rule="every", every=n) for n in range(2, APART + 1)),
     ]
     rest = retrain.model_copy(update={"cooldown": 2 * grid.longest})
-    heavy = retrain.model_copy(update={"importance": 4 * retrain.importance})
+    heavy = retrain.model_copy(update={"importance": min(HEAVIEST * retrain.importance, 1.0)})
     return [
         *fixed,
         Policy(name=DRIFT, retrain=retrain),
-        Policy(name="on drift, p ≤ 0.0001", retrain=retrain, alpha=1e-4),
-        Policy(name="on drift, importance x 4", retrain=heavy),
+        Policy(name=f"on drift, p ≤ {SUREST:g}", retrain=retrain, alpha=SUREST),
+        Policy(name=f"on drift, importance x {HEAVIEST}", retrain=heavy),
         Policy(name="on drift, a window's rest after each", retrain=rest),
         Policy(name="on drift of the loss", retrain=retrain, heeds=frozenset({"loss"})),
-        Policy(name="on drift that training mends", retrain=retrain, heeds=frozenset({"relation"})),
+        Policy(name="on drift of the relation", retrain=retrain, heeds=frozenset({"relation"})),
+        Policy(name="on drift that a training mends", retrain=retrain, doubts=frozenset({"inputs", "loss"})),
+        Policy(name="on drift, inputs if a training mends", retrain=retrain, doubts=frozenset({"inputs"})),
     ]
 
 

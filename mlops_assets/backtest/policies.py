@@ -22,7 +22,8 @@ from mlops_assets.retraining.state import Champion, Labelled, LoopState
 class Policy:
     """When to retrain. `every` counts windows (0: never); on drift, `retrain` decides on alarms of the sources `heeds`.
 
-    `alpha` leaves out alarms that are less sure.
+    `alpha` leaves out alarms that are less sure. Those of the sources in `doubts` count only where the newest labelled
+    window says that a training would mend something.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Policy:
     retrain: Retrain = field(default_factory=Retrain)
     heeds: frozenset[Source] = frozenset({"inputs", "loss"})
     alpha: float = 1.0
+    doubts: frozenset[Source] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,11 +98,12 @@ def _open(policy: Policy, matrix: Matrix, current: int, period: int) -> list[Ala
     """Return the alarms about the model that serves, as far as they were known."""
     if policy.rule != "on drift":
         return []
-    now = matrix.periods[period].start
+    now, newest = matrix.periods[period].start, matrix.newest[period]
+    known = [each for each in matrix.candidates[current].signals if each.known <= now]
+    mends = any(each.source == "relation" and each.place == newest and each.state == "drift" for each in known)
+    heeded = policy.heeds if mends else policy.heeds - policy.doubts
     return [
-        each.alarm
-        for each in matrix.candidates[current].signals
-        if each.alarm and each.source in policy.heeds and each.known <= now and (each.p_value or 0.0) <= policy.alpha
+        each.alarm for each in known if each.alarm and each.source in heeded and (each.p_value or 0.0) <= policy.alpha
     ]
 
 

@@ -5,12 +5,15 @@ ones. Only the first is mended by a training. So here a model's answers are comp
 on the same rows, and how hard these are drops out: a small additive correction per bin of each input, shrunken, is
 learned from four fifths of the rows in time order and tried on the last fifth, in turn (paired learners: Bach and
 Maloof, ICDM 2008; here the reactive learner starts from the stable one's answer). If the relation is as it was, what
-the correction learns is chance, and makes new rows worse. Rows of neighbouring times go together, so the noise is that
-of blocks of them, not of rows.
+the correction learns is chance, and makes other rows worse. Rows of neighbouring times go together, so the noise is
+that of blocks of them, not of rows.
+
+A window alarms by itself, or together with the one before (Stouffer, The American Soldier, 1949).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 import polars as pl
@@ -18,15 +21,14 @@ from numpy.typing import NDArray
 
 from mlops_assets.detection.noise import student_tail
 from mlops_assets.detection.verdict import ColumnShift, State, Verdict
+from mlops_assets.evidence.records import Struct
 from mlops_assets.training.model import Task, is_text
 from mlops_assets.training.reference import LOSS
 
-ALPHA = 0.002
+ALPHA = 0.001  # of a window by itself, and of two together: a training costs more than a look
 FEWEST_ROWS = 200
-BLOCKS = (
-    10,
-    20,
-)  # fewer blocks than the first say too little of their spread; rows without any are cut into the second
+MOST_ROWS = 50_000  # more are thinned out evenly: the smallest gain that is seen is far below any that matters then
+BLOCKS = (10, 20)  # fewer than the first say too little of their spread: the rows are cut into the second
 FOLDS = 5
 BINS = 8  # per column
 PRIOR = 30.0  # 1 / variance of a correction in logits: 0.18 is large, so that a few rows do not move an answer
@@ -34,6 +36,20 @@ STEPS = 4  # of Newton's method; from 0 and with this prior it is there by then
 SURE = 1e-3  # probabilities are clipped to [0.001, 0.999]: no correction has to overcome a certainty
 
 Floats = NDArray[np.float64]
+
+
+class RelationEvidence(Struct, frozen=True, kw_only=True):
+    """What the window before said, as a score that is normal if there is nothing to mend."""
+
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedRelation:
+    """The verdict on a window's relation, and the evidence to carry to the next window of the same model."""
+
+    verdict: Verdict
+    evidence: RelationEvidence | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,27 +62,46 @@ class Mended:
     blocks: int
 
 
-def judge_relation(inputs: pl.DataFrame, labels: Floats, outputs: Floats, blocks: Sequence[int], task: Task) -> Verdict:
+def judge_relation(
+    inputs: pl.DataFrame,
+    labels: Floats,
+    outputs: Floats,
+    blocks: Sequence[int],
+    task: Task,
+    *,
+    carried: RelationEvidence | None = None,
+) -> JudgedRelation:
     """Return whether a correction of `outputs` would have been worth it: drift if so.
 
     `outputs` is the probability of the positive class or the value. `blocks` says in which monitoring window each row
     is; rows are oldest first. Several classes cannot be told, since the log keeps only the likeliest one.
     """
     if problem := _too_little(labels, task):
-        return _verdict("cannot tell", None, len(labels), f"cannot tell: {problem}")
+        words = f"cannot tell: {problem}"
+        return JudgedRelation(verdict=_verdict("cannot tell", None, len(labels), words), evidence=carried)
     found = mended(inputs, labels, outputs, blocks, task)
+    score = _score(found.p_value)
+    both = _p_value((score + carried.score) / sqrt(2)) if carried else 1.0
+    over, p_value = (2, both) if found.p_value > ALPHA and both <= ALPHA else (1, found.p_value)
+    evidence = RelationEvidence(score=float(f"{score:.6g}"))
+    return JudgedRelation(verdict=_answer(found, p_value, over, len(labels)), evidence=evidence)
+
+
+def _answer(found: Mended, p_value: float, over: int, rows: int) -> Verdict:
     share = found.gain / found.loss if found.loss else 0.0
     numbers = f"corrected answers have {abs(share):.1%} {'less' if share >= 0 else 'more'} loss on other rows"
-    if found.p_value > ALPHA:
-        words = f"nothing to mend: {numbers} (p = {found.p_value:.2g})"
-        return _verdict("ok", found.p_value, len(labels), words, found.blocks)
-    shift = ColumnShift(column=LOSS, effect=round(share, 6), unit="share", p_value=found.p_value, words=numbers)
-    words = f"concept drift: {numbers} (p = {found.p_value:.1g} over {found.blocks} blocks of rows)"
-    return _verdict("drift", found.p_value, len(labels), words, found.blocks, (shift,))
+    if p_value > ALPHA:
+        return _verdict("ok", p_value, rows, f"nothing to mend: {numbers} (p = {p_value:.2g})", found.blocks)
+    shift = ColumnShift(column=LOSS, effect=round(share, 6), unit="share", p_value=p_value, words=numbers)
+    together = ", two windows together" if over > 1 else ""
+    words = f"concept drift: {numbers} (p = {p_value:.1g} over {found.blocks} blocks of rows{together})"
+    return _verdict("drift", p_value, rows, words, found.blocks, (shift,), over)
 
 
 def mended(inputs: pl.DataFrame, labels: Floats, outputs: Floats, blocks: Sequence[int], task: Task) -> Mended:
     """Return what a correction would have been worth; Student's one-sided test over blocks of rows."""
+    every = -(-len(labels) // MOST_ROWS)
+    inputs, labels, outputs, blocks = inputs.gather_every(every), labels[::every], outputs[::every], blocks[::every]
     place = _places(blocks)
     count = int(place[-1]) + 1
     design, fold = _design(inputs), place * FOLDS // count
@@ -126,14 +161,15 @@ def _offset(outputs: Floats, task: Task) -> Floats:
 
 
 def _loss(labels: Floats, answers: Floats, task: Task) -> Floats:
-    return (answers - labels) ** 2 if task == "regression" else np.logaddexp(0, answers) - labels * answers
+    lost: Floats = (answers - labels) ** 2 if task == "regression" else np.logaddexp(0, answers) - labels * answers
+    return lost
 
 
 def _learn(design: Floats, labels: Floats, answers: Floats, task: Task) -> Floats:
     """Return the shrunken correction per bin: ridge regression of the residuals, logistic for a probability."""
-    prior = PRIOR * np.eye(design.shape[1])
+    prior: Floats = PRIOR * np.eye(design.shape[1])
     if task == "regression":
-        return np.linalg.solve(design.T @ design + prior, design.T @ (labels - answers))
+        return np.asarray(np.linalg.solve(design.T @ design + prior, design.T @ (labels - answers)), dtype=np.float64)
     correction = np.zeros(design.shape[1])
     for _ in range(STEPS):
         chances = 1 / (1 + np.exp(-np.clip(answers + design @ correction, -30, 30)))
@@ -143,6 +179,18 @@ def _learn(design: Floats, labels: Floats, answers: Floats, task: Task) -> Float
     return correction
 
 
+def _score(p_value: float) -> float:
+    from scipy.special import ndtri  # pyright: ignore[reportMissingTypeStubs]
+
+    return float(-ndtri(np.clip(p_value, 1e-12, 1 - 1e-12)))
+
+
+def _p_value(score: float) -> float:
+    from scipy.special import ndtr  # pyright: ignore[reportMissingTypeStubs]
+
+    return float(ndtr(-score))
+
+
 def _verdict(
     state: State,
     p_value: float | None,
@@ -150,6 +198,7 @@ def _verdict(
     words: str,
     blocks: int = 0,
     columns: tuple[ColumnShift, ...] = (),
+    over: int = 1,
 ) -> Verdict:
     return Verdict(
         state=state,
@@ -158,6 +207,7 @@ def _verdict(
         columns=columns,
         rows=rows,
         windows=blocks,
-        promised=ALPHA,
+        promised=2 * ALPHA,
+        over=over,
         words=words,
     )

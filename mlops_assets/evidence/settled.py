@@ -39,10 +39,6 @@ class Settled:
             replace(self._path, msgspec.json.encode(self._states))
             self._unsaved = 0
 
-    def __len__(self) -> int:
-        """Return how many keys are noted."""
-        return len(self._states)
-
 
 def _read(path: Path) -> dict[str, str]:
     try:

@@ -71,7 +71,7 @@ class Step(ABC):
     @contextmanager
     def alone(self, partition: str) -> Generator[None]:
         """Hold the only right to make `partition`; whoever else wants to waits. A killed process holds nothing."""
-        path = self.archive.home / "locks" / self.product.name / self.stage / partition
+        path = self.archive.home / "locks" / "steps" / self.product.name / self.stage / partition
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

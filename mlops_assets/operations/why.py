@@ -1,10 +1,12 @@
 """Why a product was or was not retrained: decisions, the alarms behind each, and the drifts with their times."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from mlops_assets.catalogue import read_catalogue
+from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.records import Struct
+from mlops_assets.monitoring.origin import origin_now
 from mlops_assets.product import ModelProduct
 from mlops_assets.retraining.episodes import Drift, Found, mean
 from mlops_assets.retraining.evidenced import found_alarms, known_drifts
@@ -25,12 +27,16 @@ class Drifts(Struct, frozen=True, kw_only=True):
 
 
 class Why(Struct, frozen=True, kw_only=True):
-    """Decisions and drifts of a product, oldest first; `alarms` are those that the decisions considered, by record."""
+    """Decisions and drifts of a product, oldest first; `alarms` are those that the decisions considered, by record.
+
+    `origins` says of each open drift, by its segment and newest window, where it entered as far as is known by now.
+    """
 
     product: str
     decisions: list[Stored]
     alarms: dict[str, Found]
     drifts: list[Drift]
+    origins: dict[str, str]
     times: Drifts
 
 
@@ -51,13 +57,19 @@ def why(settings: Settings, name: str, *, since: str | None) -> Why:
         decisions=decisions,
         alarms={alarm.id: alarm for alarm in found_alarms(product, reading, behind)},
         drifts=drifts,
+        origins=dict(_origins(product, settings, drifts)),
         times=_times(drifts),
     )
 
 
 def why_lines(found: Why) -> list[str]:
     """Return `why` for people."""
-    return [*decision_lines(found.decisions, found.alarms), *drift_lines(found.drifts)]
+    entered = [f"  {place.partition('|')[0]:10} {words}" for place, words in found.origins.items()]
+    return [
+        *decision_lines(found.decisions, found.alarms),
+        *drift_lines(found.drifts),
+        *(["where the open ones entered", *entered] if entered else []),
+    ]
 
 
 def drift_words(times: Drifts) -> str:
@@ -72,6 +84,14 @@ def drift_times(product: ModelProduct, reading: Reading) -> Mapping[str, Drifts]
     for drift in known_drifts(product, reading):
         by_segment.setdefault(drift.segment, []).append(drift)
     return {segment: _times(drifts) for segment, drifts in by_segment.items()}
+
+
+def _origins(product: ModelProduct, settings: Settings, drifts: Sequence[Drift]) -> Iterator[tuple[str, str]]:
+    for drift in drifts:
+        place = f"{drift.segment}|{drift.last}"
+        origin = origin_now(product, Archive(settings.home), place) if drift.ending == "open" else None
+        if origin is not None:
+            yield place, origin.words
 
 
 def _times(drifts: list[Drift]) -> Drifts:

@@ -69,9 +69,8 @@ def reference(
 
     Counted are all columns but `loss` and those that begin with an underscore. Rows are cut into the windows of `grid`
     by their time `at` (UTC), the newest 100 at most, if `minimum` of these have 40 rows or more. Else they are cut in
-    the order of `at` into windows of `rows_per_window`; without a time column they are shuffled first. Where that gives
-    fewer than `minimum`, the rest are resampled, each from a run of two windows' worth of neighbouring rows, so that
-    they differ from each other at least as much as real windows do.
+    the order of `at` (shuffled, if None) into windows of `rows_per_window`; where that gives fewer than `minimum`, the
+    rest are resampled, each from a run of two windows' worth of neighbouring rows: so they differ as real ones do.
 
     `held_out` are the scores that this very model gives to rows it never saw, oldest first; they count as `prediction`.
     Its scores of training rows are too sure, and scores of other models, as in cross-fitting, lie elsewhere: against
@@ -80,16 +79,13 @@ def reference(
     Raises:
         ValueError: If there are no rows, or `rows_per_window` is not positive.
     """
-    if not frame.height or rows_per_window < 1:
-        found = f"{frame.height} rows, {rows_per_window} rows a window"
-        raise ValueError(f"a reference needs at least one row and one row a window, found {found}")
     random = np.random.default_rng(seed)
     rows = frame.sort(at, maintain_order=True) if at else frame[random.permutation(frame.height)]
     cut = _cut(rows, at, grid, rows_per_window, minimum, random)
     inputs = rows.select(name for name in rows.columns if name not in (at, LOSS, PREDICTION) and name[0] != "_")
     scores = _scores(rows, held_out)
     bins = freeze_bins(inputs, inputs.columns)
-    counted = _first_met_here(inputs, bins, cut.places if cut.kind == "windows" else None)
+    counted = _first_met_here(inputs, bins, cut)
     bins = Bins(numeric=[*bins.numeric, *freeze_bins(scores, scores.columns).numeric], text=bins.text)
     sizes = [len(place) for place in cut.places]
     scored = _places(scores.height, sizes, random)[0] if scores.width else cut.places
@@ -124,6 +120,9 @@ def _cut(
     minimum: int,
     random: np.random.Generator,
 ) -> Cut:
+    if not rows.height or rows_per_window < 1:
+        found = f"{rows.height} rows, {rows_per_window} rows a window"
+        raise ValueError(f"a reference needs at least one row and one row a window, found {found}")
     real = _on_grid(rows[at], grid) if at and grid else {}
     if grid and len(real) >= minimum:
         phases = [grid.phase(key) for key in real]
@@ -174,15 +173,17 @@ def _at(scores: pl.DataFrame, rows: NDArray[np.int64]) -> list[pl.Series]:
     return scores[rows].get_columns() if scores.width else []
 
 
-def _first_met_here(rows: pl.DataFrame, bins: Bins, windows: Places | None) -> pl.DataFrame:
-    """Return rows in which a rare level that a single window holds reads as unseen; no windows: that a single row does.
+def _first_met_here(rows: pl.DataFrame, bins: Bins, cut: Cut) -> pl.DataFrame:
+    """Return rows in which a rare level that a single window holds (resampled: a single row) reads as unseen.
 
     It was unseen before that window. Otherwise the reference would hold no unseen level at all, and a column with a
     long tail of levels (towns, devices) would drift by its nature. (Leave one out; Good, Biometrika 40, 1953.)
     """
-    blocks = np.arange(rows.height) if windows is None else np.full(rows.height, -1)
-    for place, window in enumerate(windows or ()):
-        blocks[window] = place
+    blocks = np.arange(rows.height)
+    if cut.kind == "windows":
+        blocks[:] = -1
+        for place, window in enumerate(cut.places):
+            blocks[window] = place
     texts = [pl.col(name).cast(pl.String) for name, dtype in rows.schema.items() if dtype in TEXT]
     once = [
         pl.when(pl.col("_block").n_unique().over(part.column) == 1, pl.col(part.column).is_in(part.rare))
