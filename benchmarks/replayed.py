@@ -64,14 +64,14 @@ def public(name: str, figure: str) -> Path | None:
     return None
 
 
-def kept(stream: Stream, figure: str, *, aim: float) -> list[Result]:
+def kept(stream: Stream, figure: str, *, aim: float | None = None) -> list[Result]:
     """Return the share of gain that the declared policy keeps, beside as many retrains evenly spaced, and its parts."""
     with tempfile.TemporaryDirectory() as folder:
         found = replayed(stream, Path(folder), jobs=os.cpu_count() or 1)
     return rows(found, figure, aim=aim)
 
 
-def rows(found: Backtest, figure: str, *, aim: float) -> list[Result]:
+def rows(found: Backtest, figure: str, *, aim: float | None) -> list[Result]:
     """Return the rows of a backtest: the declared policy, its retrains and its limit, and then the other policies."""
     declared = found.row(DRIFT)
     best = result(f"{figure}/as many in hindsight", _share(found, declared.best), "share")

@@ -153,13 +153,15 @@ class Retrain(Part):
     `every` asks at the latest so long after the last training, `on_new_data` when labels of a newer window than the
     champion's are in, `on_new_recipe` when trainer, features or code are no longer the champion's. An alarm counts if
     the columns that moved carry `importance` of the model's, or the score moved by `score_shift` sd of training's
-    scores, or the loss rose. `min_rows` counts labelled rows newer than those that the champion learned from.
+    scores, or the loss rose. `min_rows` counts labelled rows newer than those that the champion learned from. With
+    `mends` alarms wait while the newest labelled rows show that a training would mend nothing.
     """
 
     cooldown: Duration = timedelta(days=1)
     min_rows: Annotated[int, Field(ge=1)] = 500
     importance: Annotated[float, Field(ge=0, le=1)] = 0.05
     score_shift: Annotated[float, Field(ge=0)] = 0.1
+    mends: bool = True
     attempts: Annotated[int, Field(ge=1)] = 2
     every: Period | None = None
     on_new_data: bool = False

@@ -63,12 +63,15 @@ def _frontier(axes: "Axes", found: Backtest) -> None:
     for row in found.policies:
         size, shape, colour = (130, "*", MARK) if row.declared else (28, "o", INK)
         axes.scatter(row.retrains, row.quality, s=size, marker=shape, color=colour, zorder=3)
+    for (retrains, quality), names in _together(found).items():
+        left = retrains > 0.7 * counts[-1]
         axes.annotate(
-            row.policy + (" (declared)" if row.declared else ""),
-            (row.retrains, row.quality),
-            xytext=(6, -3),
+            "\n".join(names),
+            (retrains, quality),
+            xytext=(-8 if left else 8, -4),
             textcoords="offset points",
-            color=colour,
+            ha="right" if left else "left",
+            va="top",
             fontsize=8,
         )
     axes.set_xlabel("retrains")
@@ -77,9 +80,18 @@ def _frontier(axes: "Axes", found: Backtest) -> None:
     axes.legend(frameon=False)
 
 
+def _together(found: Backtest) -> dict[tuple[int, float], list[str]]:
+    """Return the names of the policies by where they are; those that came to the same share a place."""
+    places: dict[tuple[int, float], list[str]] = {}
+    for row in found.policies:
+        name = f"{row.policy} (declared)" if row.declared else row.policy
+        places.setdefault((row.retrains, row.quality), []).append(name)
+    return places
+
+
 def _over_time(axes: "Axes", found: Backtest) -> None:
     places = range(len(found.windows))
-    for name, colour, line in ((NEVER, FAINT, ":"), (EVERY, LIMIT, "--"), (DRIFT, MARK, "-")):
+    for name, colour, line in ((NEVER, FAINT, ":"), (DRIFT, MARK, "-"), (EVERY, LIMIT, "--")):
         row = found.row(name)
         axes.plot(places, [float("nan") if v is None else v for v in row.over_time], line, color=colour, label=name)
         if name == DRIFT:

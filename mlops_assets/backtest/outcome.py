@@ -74,16 +74,16 @@ def policies(retrain: Retrain, grid: Grid) -> list[Policy]:
     ]
     rest = retrain.model_copy(update={"cooldown": 2 * grid.longest})
     heavy = retrain.model_copy(update={"importance": min(HEAVIEST * retrain.importance, 1.0)})
+    blind = retrain.model_copy(update={"mends": False})
     return [
         *fixed,
         Policy(name=DRIFT, retrain=retrain),
         Policy(name=f"on drift, p ≤ {SUREST:g}", retrain=retrain, alpha=SUREST),
         Policy(name=f"on drift, importance x {HEAVIEST}", retrain=heavy),
         Policy(name="on drift, a window's rest after each", retrain=rest),
-        Policy(name="on drift of the loss", retrain=retrain, heeds=frozenset({"loss"})),
-        Policy(name="on drift of the relation", retrain=retrain, heeds=frozenset({"relation"})),
-        Policy(name="on drift that a training mends", retrain=retrain, doubts=frozenset({"inputs", "loss"})),
-        Policy(name="on drift, inputs if a training mends", retrain=retrain, doubts=frozenset({"inputs"})),
+        Policy(name="on drift of the loss, mended or not", retrain=blind, heeds=frozenset({"loss"})),
+        Policy(name="on drift of the relation", retrain=blind, heeds=frozenset({"relation"})),
+        Policy(name="on drift, mended or not", retrain=blind),
     ]
 
 

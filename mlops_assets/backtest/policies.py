@@ -6,6 +6,7 @@ by then. Every model trained serves at once: gate, approval and canary are not p
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 import numpy as np
@@ -22,8 +23,7 @@ from mlops_assets.retraining.state import Champion, Labelled, LoopState
 class Policy:
     """When to retrain. `every` counts windows (0: never); on drift, `retrain` decides on alarms of the sources `heeds`.
 
-    `alpha` leaves out alarms that are less sure. Those of the sources in `doubts` count only where the newest labelled
-    window says that a training would mend something.
+    `alpha` leaves out alarms that are less sure.
     """
 
     name: str
@@ -32,7 +32,6 @@ class Policy:
     retrain: Retrain = field(default_factory=Retrain)
     heeds: frozenset[Source] = frozenset({"inputs", "loss"})
     alpha: float = 1.0
-    doubts: frozenset[Source] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,12 +97,12 @@ def _open(policy: Policy, matrix: Matrix, current: int, period: int) -> list[Ala
     """Return the alarms about the model that serves, as far as they were known."""
     if policy.rule != "on drift":
         return []
-    now, newest = matrix.periods[period].start, matrix.newest[period]
+    now = matrix.periods[period].start
     known = [each for each in matrix.candidates[current].signals if each.known <= now]
-    mends = any(each.source == "relation" and each.place == newest and each.state == "drift" for each in known)
-    heeded = policy.heeds if mends else policy.heeds - policy.doubts
     return [
-        each.alarm for each in known if each.alarm and each.source in heeded and (each.p_value or 0.0) <= policy.alpha
+        each.alarm
+        for each in known
+        if each.alarm and each.source in policy.heeds and (each.p_value or 0.0) <= policy.alpha
     ]
 
 
@@ -136,10 +135,18 @@ def _state(matrix: Matrix, current: int, period: int, retrained: Sequence[int], 
             rows=sum(each.rows for each in history.windows[current + 1 : newest + 1]),
             end=window.end,
             trained=newest == current,
+            idle=_idle(matrix, current, newest, matrix.periods[period].start),
         ),
         last_retrain=times[-1] if times else None,
         trainings=times,
     )
+
+
+def _idle(matrix: Matrix, current: int, newest: int, now: datetime) -> str | None:
+    """Return that a training on the newest labelled window would mend nothing, if the relation's test says so."""
+    known = matrix.candidates[current].signals
+    said = [each for each in known if each.source == "relation" and each.place == newest and each.known <= now]
+    return "nothing to mend" if said and said[-1].state == "ok" else None
 
 
 def _better(matrix: Matrix, current: int, period: int) -> bool:

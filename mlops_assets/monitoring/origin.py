@@ -35,9 +35,9 @@ def origin_now(product: ModelProduct, archive: Archive, partition: str) -> Origi
     drift = archive.head(Place(product=product.name, stage=Stage.DRIFT, partition=partition))
     if drift is None:
         return None
-    counted = next(each.record for each in drift.record.inputs if each.place.stage == Stage.PROFILE)
+    counted = [each.record for each in drift.record.inputs if each.place.stage == Stage.PROFILE]
     verdict = msgspec.json.decode(archive.data(drift, "verdict"), type=Verdict)
-    return origin_of(product, archive, archive.held(counted), verdict)
+    return origin_of(product, archive, archive.held(counted[0]), verdict) if counted else None
 
 
 def origin_of(product: ModelProduct, archive: Archive, counted: Held, verdict: Verdict) -> Origin | None:

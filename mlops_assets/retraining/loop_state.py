@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from datetime import datetime
 
+import msgspec
+
 from mlops_assets.evidence.clock import product_now
 from mlops_assets.evidence.ledger import stamp
 from mlops_assets.evidence.step import NotReady
@@ -12,6 +14,7 @@ from mlops_assets.retraining.asked import RUNS, RunsOf, latest_yes, outstanding,
 from mlops_assets.retraining.champions import learned_rows, serving_champion
 from mlops_assets.retraining.decisions import RetrainDecision, decide
 from mlops_assets.retraining.history import dismissed, open_asks, pause, trainings
+from mlops_assets.retraining.mending import idle
 from mlops_assets.retraining.reading import Reading
 from mlops_assets.retraining.state import Champion, Labelled, LoopState
 from mlops_assets.retraining.stored import Stored
@@ -68,14 +71,17 @@ def loop_state(
     asks = open_asks(reading.acts(), segment, decided)
     if champion is None or not (reading.heads(Stage.DRIFT, segment) or asks or _asks_by_itself(product)):
         return None
+    alarms = _open(product, reading, segment, champion)
     labelled = _labelled(product, settings, reading, segment, champion)
+    if labelled and alarms and product.retrain.mends and not labelled.trained:
+        labelled = msgspec.structs.replace(labelled, idle=idle(reading, segment, champion, labelled.window))
     due = _due(product, labelled, now)
     yes = sorted(datetime.fromisoformat(each.at) for each in decided if each.retrain)
     return LoopState(
         product=product.name,
         segment=segment,
         now=now,
-        alarms=_open(product, reading, segment, champion),
+        alarms=alarms,
         champion=champion,
         labelled=labelled,
         labels_window=due[0] if due else None,

@@ -85,6 +85,13 @@ def too_early(state: LoopState, weighty: Sequence[Alarm]) -> list[str]:
     return [f"nothing new to learn from: {state.labelled.window} ends before the alarm of {first}{_due(state)}"]
 
 
+def needless(policy: Retrain, state: LoopState) -> list[str]:
+    """Return that a training would mend nothing: the drift does not hurt, or the rows are only harder ones."""
+    if not policy.mends or state.labelled is None or state.labelled.idle is None:
+        return []
+    return [f"{state.labelled.window}: {state.labelled.idle}{_due(state)}"]
+
+
 def _light(policy: Retrain, state: LoopState, alarm: Alarm) -> str | None:
     """Return why an alarm does not matter to the champion, or None if it does."""
     importance = state.champion.importance if state.champion else {}

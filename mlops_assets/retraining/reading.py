@@ -42,6 +42,8 @@ class _Heads:
 class Reading:
     """Heads, verdicts, ledger and decisions of a product. `refresh` looks what has changed since; use one per thread.
 
+    `mended` keeps what was found of a model on labelled windows, by their records (`mending`).
+
     Heads that stayed as they are cost one look at their folder, and one that changed a listing. Records never change,
     so what one says is kept; `trace` is what compares bytes and hashes again.
     """
@@ -54,6 +56,7 @@ class Reading:
         self._heads = {stage: _Heads(files={}, records={}) for stage in STAGES}
         self._judged: dict[str, Judged] = {}
         self._held: dict[str, Held] = {}
+        self.mended: dict[tuple[str, ...], str | None] = {}
         self._acts: list[Act] = []
         self._links = 0
 

@@ -26,13 +26,14 @@ class Labelled(Struct, frozen=True, kw_only=True):
     """The newest training window with matured labels. `trained`: a candidate of this very recipe exists already.
 
     `rows` are the labelled rows up to it that are newer than those the champion learned from. `end` is None for a
-    product without windows: all its data is in one.
+    product without windows: all its data is in one. `idle` says that a training would mend nothing, if that is known.
     """
 
     window: str
     rows: int
     end: datetime | None
     trained: bool
+    idle: str | None = None
 
 
 class Ask(Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from mlops_assets.parts import Retrain
 from mlops_assets.retraining.alarms import Alarm, reaches
-from mlops_assets.retraining.obstacles import brakes, refused, standing, too_early, too_few, untaught, weigh
+from mlops_assets.retraining.obstacles import brakes, needless, refused, standing, too_early, too_few, untaught, weigh
 from mlops_assets.retraining.state import LoopState
 from mlops_assets.retraining.words import moment, period
 
@@ -41,7 +41,7 @@ def _alarms(policy: Retrain, state: LoopState) -> Iterator[Call]:
         return
     weighty, light = weigh(policy, state)
     against = [*standing(state), *brakes(policy, state), *refused(policy, state), *(light if not weighty else ())]
-    lacking = untaught(state) or too_early(state, weighty) or too_few(policy, state)
+    lacking = untaught(state) or too_early(state, weighty) or too_few(policy, state) or needless(policy, state)
     answered = [alarm for alarm in weighty if state.labelled and reaches(state.labelled.end, alarm)]
     yield Call(
         trigger=_kinds(answered or weighty or state.alarms),

@@ -66,10 +66,10 @@ def test_an_alarm_stays_open_until_a_training_and_is_false_if_that_makes_nothing
         assert (period in hasty.false) == (new <= old)
 
 
-def test_an_alarm_in_doubt_counts_where_a_training_mends(turned: Made):
-    doubted = Policy(name="doubted", retrain=turned.tiny.product.retrain, doubts=frozenset({"inputs", "loss"}))
+def test_an_alarm_leads_to_a_training_where_that_mends_something(turned: Made):
+    declared = Policy(name="declared", retrain=turned.tiny.product.retrain)
 
-    played = play(doubted, turned.matrix)
+    played = play(declared, turned.matrix)
 
     assert [turned.history.windows[turned.matrix.newest[period]].key for period in played.retrained] == [SWITCH]
 
