@@ -86,15 +86,16 @@ def _decided(settings: Settings, product: ModelProduct, story: Story, concept: C
     for segment in product.segments:
         kinds = [act for act in ledger.acts(product.name, "promote", "refuse") if act.segment == segment][1:]
         asked = [d for d in decisions if d.retrain and d.segment == segment]
+        last = next((d.reasons[0] for d in reversed(decisions) if d.segment == segment and d.considered), "no alarm")
         said = (
             f"{kinds[-1].kind}d {product.name}@{kinds[-1].version}: {kinds[-1].reason}"
             if kinds
-            else "not retrained: no decision asked for it"
+            else f"not retrained: {last}"
         )
         if segment == concept.region:
             story.step(f"retrained and gated: {segment}", any(act.kind == "promote" for act in kinds), said)
         else:
-            story.step(f"retrained only on its own alarm: {segment}", len(kinds) <= len(asked), said)
+            story.step(f"retrained only if that mends something: {segment}", len(kinds) <= len(asked), said)
 
 
 def _swapped(client: Client, seen: Sequence[Watched], story: Story, concept: Change) -> Answer | None:
