@@ -18,7 +18,7 @@ FEW = 12  # occasions to retrain; with fewer, one lucky window decides what look
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """A policy's line. `kept` is the share that it keeps of what every window gains over never.
+    """A policy's line. `kept` is the share that it keeps of what every window gains over never (None: it gains nothing).
 
     `evenly` is the quality of as many retrains, evenly spaced, and `best` that of as many in hindsight. `over_time` is
     the quality per window. `alarms` counts occasions to retrain at which alarms were open, `false_alarms` those after
@@ -125,7 +125,7 @@ def _row(
         policy=played.policy.name,
         declared=played.policy.name == DRIFT,
         quality=quality,
-        kept=(quality - never) / (every - never) if every != never else None,
+        kept=(quality - never) / (every - never) if (every - never) * matrix.sign > 0 else None,
         retrains=count,
         retrained_on=[matrix.history.windows[place].key for place in trained],
         evenly=spaced[count],
