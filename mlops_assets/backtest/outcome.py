@@ -18,7 +18,7 @@ FEW = 12  # occasions to retrain; with fewer, one lucky window decides what look
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """A policy's line. `kept` is the share that it keeps of what every window gains over never (None: it gains nothing).
+    """A policy's line. `kept` is the share that it keeps of what every window gains over never (None: that is nothing).
 
     `evenly` is the quality of as many retrains, evenly spaced, and `best` that of as many in hindsight. `over_time` is
     the quality per window. `alarms` counts occasions to retrain at which alarms were open, `false_alarms` those after
