@@ -53,7 +53,7 @@ def components(windows: Sequence[Counts], bins: Bins, rows_behind: int) -> list[
     errors = reconstruction(windows, bins, rows_behind)
     if errors is not None:
         total = errors.sum(axis=1)
-        variances = total[:-1].var(ddof=1) * rows[:-1].mean() / rows
+        variances = total.var(ddof=1) * rows.mean() / rows
         found.append(Component(column=JOINT, what="reconstruction", values=total, variances=variances))
     distances = correlation_distance(windows, bins)
     if distances is not None:
@@ -92,7 +92,7 @@ def reconstruction(windows: Sequence[Counts], bins: Bins, rows_behind: int) -> F
     grams = [window.matrix()[np.ix_([0, *watched], [0, *watched])] for window in windows]
     total = np.sum(grams, axis=0)
     edge = (1 + np.sqrt(len(watched) / rows_behind)) ** 2
-    kept = min(int((np.linalg.eigvalsh(_correlation(total - grams[-1])) > edge).sum()), len(watched) - 1)
+    kept = min(int((np.linalg.eigvalsh(_correlation(total)) > edge).sum()), len(watched) - 1)
     return np.array([_errors(gram, total - gram, kept) for gram in grams]) if kept else None
 
 
@@ -148,7 +148,7 @@ def _numeric(part: NumericBins, columns: Sequence[ColumnCounts]) -> Iterator[Com
     inner[:, 0] += counts[:, 0]
     inner[:, -1] += counts[:, -1]
     yield _share(part.column, "outside", outside, rows)
-    filled = np.flatnonzero(inner[:-1].sum(axis=0))
+    filled = np.flatnonzero(inner.sum(axis=0))
     if len(filled) > FEW:
         yield from _smooth(part.column, inner)
     elif len(filled) > 1:
@@ -157,7 +157,7 @@ def _numeric(part: NumericBins, columns: Sequence[ColumnCounts]) -> Iterator[Com
 
 
 def _smooth(column: str, counts: Floats) -> Iterator[Component]:
-    pooled = counts[:-1].sum(axis=0)
+    pooled = counts.sum(axis=0)  # of all windows, so that the live one is not treated unlike the others
     shares = pooled / pooled.sum()
     middle = np.cumsum(shares) - shares / 2  # mid-rank of each bin, in [0, 1]
     basis: Floats = np.stack([Legendre.basis(degree, domain=[0, 1])(middle) for degree in range(SMOOTH + 1)], axis=1)

@@ -27,6 +27,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """What windows so far say, per component and shift, shape (components, 4), and for how many windows each does."""
 
     bins: str
+    components: list[str]
     heights: list[list[float]]
     ages: list[list[int]]
 
@@ -34,10 +35,13 @@ class Evidence(Struct, frozen=True, kw_only=True):
 def gathered(carried: Evidence | None, scores: Floats, found: Sequence[Component], bins: str) -> Evidence:
     """Return the evidence after one more window, whose `scores` are normal, shape (components,), if nothing moved."""
     weights = np.array([component.weight for component in found])[:, None] / len(SHIFTS)
-    shape = (len(found), len(SHIFTS))
-    known = carried if carried and carried.bins == bins and np.shape(carried.heights) == shape else None
-    heights = np.array(known.heights) if known else np.zeros(shape)
-    ages = np.array(known.ages) if known else np.zeros(shape, dtype=np.int64)
+    names, nothing = _names(found), [0] * len(SHIFTS)
+    known = carried if carried and carried.bins == bins else None
+    places = {name: i for i, name in enumerate(known.components)} if known else {}
+    heights = np.array(
+        [known.heights[places[n]] if known and n in places else nothing for n in names], dtype=np.float64
+    )
+    ages = np.array([known.ages[places[n]] if known and n in places else nothing for n in names], dtype=np.int64)
     near = np.clip(scores, -REACH, REACH)[:, None]
     risen = (heights + 1) * np.exp(SHIFTS * near - SHIFTS**2 / 2)
     capped = np.minimum(risen, 2 * ARL / np.maximum(weights, 1e-12))  # so that it can also fall again
@@ -46,7 +50,7 @@ def gathered(carried: Evidence | None, scores: Floats, found: Sequence[Component
     short = [
         [float(f"{value:.6g}") for value in row] for row in rows
     ]  # what is stored is what the next one goes on from
-    return Evidence(bins=bins, heights=short, ages=aged.tolist())
+    return Evidence(bins=bins, components=names, heights=short, ages=aged.tolist())
 
 
 def height(evidence: Evidence, found: Sequence[Component]) -> float:
@@ -60,6 +64,12 @@ def risen(evidence: Evidence, found: Sequence[Component]) -> list[tuple[int, int
     best = shares.argmax(axis=1)
     ranked: list[int] = np.argsort(-shares.max(axis=1)).tolist()
     return [(i, evidence.ages[i][int(best[i])]) for i in ranked if shares[i].max() >= NAMED * ARL]
+
+
+def _names(found: Sequence[Component]) -> list[str]:
+    """Return a name per component; one may be there in some windows only, such as a level or what inputs share."""
+    plain = [f"{each.column} {each.what}" for each in found]
+    return [f"{name} {plain[:i].count(name)}" for i, name in enumerate(plain)]
 
 
 def _shares(evidence: Evidence, found: Sequence[Component]) -> Floats:

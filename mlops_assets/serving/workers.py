@@ -77,10 +77,10 @@ class Registration:
 
 def workers(folder: Path) -> list[tuple[Worker, float]]:
     """Return every worker that ever was, with its heartbeat in seconds since 1970, oldest first."""
-    found = [
-        (msgspec.json.decode(path.read_bytes(), type=Worker), path.stat().st_mtime)
-        for path in (folder / "workers").glob("[!.]*.json")
-    ]
+    found: list[tuple[Worker, float]] = []
+    for path in (folder / "workers").glob("[!.]*.json"):
+        with contextlib.suppress(FileNotFoundError):  # its home has been removed since it was listed
+            found.append((msgspec.json.decode(path.read_bytes(), type=Worker), path.stat().st_mtime))
     return sorted(found, key=lambda pair: pair[0].started)
 
 

@@ -1,9 +1,11 @@
 """Rates over windows whose truth is known. Seeds are fixed, so the rates are too."""
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
 
+from mlops_assets.detection.components import components
 from mlops_assets.detection.drift import judge
 from mlops_assets.detection.verdict import Verdict
 from mlops_assets.training.bins import Counts
@@ -232,3 +234,19 @@ def test_counts_over_other_bins_are_refused():
 
     with pytest.raises(ValueError, match="but the reference has bins"):
         judged(counts(table(random, 100), one), other)
+
+
+def test_which_window_is_the_live_one_makes_no_difference_to_how_far_it_lies_out():
+    random = np.random.default_rng(0)
+    seen = reference_of(table(random, 300, windows=28, jitter=0.1), 300)
+    live = counts(table(random, 300, jitter=0.1), seen)
+    windows = [*seen.windows, live]
+    swapped = msgspec.structs.replace(seen, windows=[live, *seen.windows[1:]])
+
+    one, other = (components(each, seen.bins, seen.rows) for each in (windows, [*swapped.windows, seen.windows[0]]))
+
+    place = list(range(1, 28))
+    for mine, its in zip(one, other, strict=True):
+        assert (mine.column, mine.what) == (its.column, its.what)
+        np.testing.assert_allclose(mine.values[place], its.values[place], atol=1e-9)
+        np.testing.assert_allclose([mine.values[0], mine.values[-1]], [its.values[-1], its.values[0]], atol=1e-9)
