@@ -132,6 +132,10 @@ class Grid(BaseModel, frozen=True, extra="forbid"):
             )
         return floor.dt.strftime(FORMATS[self.every])
 
+    def keys_of(self, times: pl.Series) -> pl.Series:
+        """Return the key of the window that holds each of `times`, a UTC datetime column."""
+        return times.to_frame("at").select(self.expression(pl.col("at")).alias("window")).to_series()
+
     def _windows(self, since: datetime) -> Iterator[tuple[str, datetime, datetime]]:
         moment = max(self._utc(since), self._utc(self.start))
         limit = None if self.end is None else self._utc(self.end)

@@ -61,17 +61,8 @@ def sensor_alerts(product: str, sensors: Sequence[Sensor], now: datetime, ui_url
         if sensor.off or silent:
             why = f": {sensor.problem}" if sensor.problem else ""
             words = f"is switched off{why}" if sensor.off else f"has not ticked since {_moment(sensor.ticked)}{why}"
-            yield Found(
-                alert=Alert(
-                    id=f"{product}//sensor/{sensor.name}",
-                    product=product,
-                    segment=None,
-                    kind="stalled automation",
-                    severity="error",
-                    words=f"the sensor {sensor.name} {words}",
-                    link=f"{ui_url}/automation",
-                ),
-                after=COMING_UP,
+            yield _stalled(
+                product, f"sensor/{sensor.name}", f"the sensor {sensor.name} {words}", f"{ui_url}/automation"
             )
 
 
@@ -96,18 +87,21 @@ def daemon_alerts(heartbeats: dict[str, datetime], now: datetime, ui_url: str) -
     """Yield the daemons that have been heard before, but not for long."""
     for name, heard in heartbeats.items():
         if now - heard > SILENT:
-            yield Found(
-                alert=Alert(
-                    id=f"{EVERYTHING}//daemon/{name}",
-                    product=EVERYTHING,
-                    segment=None,
-                    kind="stalled automation",
-                    severity="error",
-                    words=f"Dagster's daemon {name} has not been heard since {_moment(heard)}",
-                    link=f"{ui_url}/deployment/daemons",
-                ),
-                after=COMING_UP,
-            )
+            words = f"Dagster's daemon {name} has not been heard since {_moment(heard)}"
+            yield _stalled(EVERYTHING, f"daemon/{name}", words, f"{ui_url}/deployment/daemons")
+
+
+def _stalled(product: str, what: str, words: str, link: str) -> Found:
+    alert = Alert(
+        id=f"{product}//{what}",
+        product=product,
+        segment=None,
+        kind="stalled automation",
+        severity="error",
+        words=words,
+        link=link,
+    )
+    return Found(alert=alert, after=COMING_UP)
 
 
 def _moment(at: datetime | None) -> str:

@@ -24,7 +24,7 @@ from mlops_assets.monitoring.value import worth
 from mlops_assets.settings import Settings
 from mlops_assets.training.metrics import metric_named
 from mlops_assets.training.model import ModelSpec, decode_spec, label_codes, to_matrix
-from mlops_assets.training.reference import Reference
+from mlops_assets.training.reference import Reference, logged_scores
 from mlops_assets.training.step import KEYS, ModelStep
 from mlops_assets.training.trainers import load_predictor
 
@@ -145,7 +145,7 @@ def _answered(archive: Archive, place: int, window: Window, model: Model) -> Ans
         times=rows["_time"],
         codes=label_codes(rows["_label"], model.spec),
         scores=scores,
-        logged=scores if scores.ndim == 1 else scores.argmax(axis=1).astype(np.float64),
+        logged=logged_scores(scores),
     )
 
 

@@ -58,7 +58,7 @@ class Answered:
 
     def windows(self, product: ModelProduct) -> pl.Series:
         """Return the monitoring window of each row."""
-        return self.times.to_frame("at").select(product.grid.expression(pl.col("at"))).to_series()
+        return product.grid.keys_of(self.times)
 
     def between(self, start: datetime, end: datetime) -> "Answered":
         """Return the rows of a stretch of time."""

@@ -8,6 +8,7 @@ reconstruction error of the reference's principal components, which answers to a
 between correlation matrices, which answers to a new one.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -68,10 +69,12 @@ def components(windows: Sequence[Counts], bins: Bins, rows_behind: int) -> list[
 def _weighted(found: Sequence[Component]) -> list[Component]:
     """Return components with weights: columns share alike; within one, a moved mean or level is what mostly matters."""
     kinds = [(each.column, each.what.split()[0]) for each in found]
-    raw = np.array([WEIGHTS.get(what, 1) / kinds.count((column, what)) for column, what in kinds])
-    columns = [column for column, _ in kinds]
-    totals = {column: sum(raw[i] for i, name in enumerate(columns) if name == column) for column in set(columns)}
-    return [replace(each, weight=float(raw[i] / totals[each.column] / len(totals))) for i, each in enumerate(found)]
+    alike = Counter(kinds)
+    totals: dict[str, float] = {}
+    raw = [WEIGHTS.get(what, 1) / alike[column, what] for column, what in kinds]
+    for (column, _), weight in zip(kinds, raw, strict=True):
+        totals[column] = totals.get(column, 0.0) + weight
+    return [replace(each, weight=raw[i] / totals[each.column] / len(totals)) for i, each in enumerate(found)]
 
 
 def joint_columns(bins: Bins) -> list[str]:

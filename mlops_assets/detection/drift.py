@@ -25,7 +25,6 @@ from mlops_assets.training.bins import Bins, Counts
 from mlops_assets.training.reference import FEWEST, PREDICTION, Reference
 
 ALPHA = 0.01
-FEWEST_ROWS = FEWEST
 FEWEST_WINDOWS = 10
 POWER = 0.8
 
@@ -89,10 +88,13 @@ def _answer(found: Sequence[Component], test: Test, evidence: Evidence, live: Co
     at_once = p_value <= ALPHA and not test.as_extreme
     slowly = gathered_height >= ARL and not at_once
     moved, over = _moved_slowly(found, test, evidence) if slowly else (_moved(found, test) if at_once else [], 1)
-    columns = shifts(moved, live, reference)
-    kind = _kind(moved)
-    drift, share = at_once or slowly, promised(reference)
-    words = alarm_words(kind, columns, p_value, reference, over=over, promised=share, height=gathered_height)
+    drift, kind, share = at_once or slowly, _kind(moved), promised(reference)
+    columns = shifts(moved, live, reference) if drift else ()
+    words = (
+        alarm_words(kind, columns, p_value, reference, over=over, promised=share, height=gathered_height)
+        if drift
+        else ok_words(live.rows, reference, smallest)
+    )
     return Verdict(
         state="drift" if drift else "ok",
         kind=kind,
@@ -104,7 +106,7 @@ def _answer(found: Sequence[Component], test: Test, evidence: Evidence, live: Co
         as_extreme=test.as_extreme,
         promised=share,
         over=over,
-        words=words if drift else ok_words(live.rows, reference, smallest),
+        words=words,
     )
 
 
@@ -130,11 +132,11 @@ def _moved_slowly(found: Sequence[Component], test: Test, evidence: Evidence) ->
 def _too_little(live: Counts, reference: Reference) -> str | None:
     if not live.rows:
         return "no predictions in this window"
-    if live.rows < FEWEST_ROWS:
-        return f"{live.rows} rows in this window, needs {FEWEST_ROWS}"
+    if live.rows < FEWEST:
+        return f"{live.rows} rows in this window, needs {FEWEST}"
     if len(reference.windows) < FEWEST_WINDOWS:
         return f"{len(reference.windows)} reference windows, needs {FEWEST_WINDOWS}"
-    return None if reference.rows >= FEWEST_ROWS else f"{reference.rows} rows behind the reference, needs {FEWEST_ROWS}"
+    return None if reference.rows >= FEWEST else f"{reference.rows} rows behind the reference, needs {FEWEST}"
 
 
 def _test(found: Sequence[Component], live: Counts, reference: Reference, phase: int | None) -> Test:

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_assets.detection.noise import student_tail
-from mlops_assets.detection.sequence import ARL, REACH
-from mlops_assets.detection.verdict import ColumnShift, State, Verdict
+from mlops_assets.detection.sequence import ARL, multiplied
+from mlops_assets.detection.verdict import ColumnShift, Verdict, concept
 from mlops_assets.evidence.records import Struct
 from mlops_assets.training.reference import FEWEST, LOSS, LossReference
 
 ALPHA = 0.01
+PROMISED = ALPHA + 1 / ARL
 FEWEST_HELD_OUT = 50
 MATURE = 0.8
 LATE = "concept drift cannot be seen before labels mature"
@@ -51,7 +52,7 @@ def judge_loss(
     """
     if (problem := immature(len(losses), rows, reference)) or reference is None:
         words = f"cannot tell: {problem}; {LATE}"
-        return JudgedLoss(verdict=_verdict("cannot tell", None, len(losses), words), evidence=carried)
+        return JudgedLoss(verdict=concept("cannot tell", None, len(losses), words, promised=PROMISED), evidence=carried)
     live, sd = float(losses.mean()), float(losses.std(ddof=1))
     p_value, error = _welch(live, sd, len(losses), reference)
     evidence = _gathered(carried, p_value, error)
@@ -60,14 +61,15 @@ def judge_loss(
     at_once = p_value <= ALPHA
     if not at_once and height < ARL:
         return JudgedLoss(
-            verdict=_verdict("ok", p_value, len(losses), f"no concept drift: {numbers}"), evidence=evidence
+            verdict=concept("ok", p_value, len(losses), f"no concept drift: {numbers}", promised=PROMISED),
+            evidence=evidence,
         )
     over = 1 if at_once else evidence.ages[int(np.argmax(evidence.heights))]
     sure = f"p = {p_value:.1g}" if at_once else f"{over} windows together say so, {height:,.0f} to 1"
     effect = (live - reference.mean) / reference.sd if reference.sd else float("inf")
     shift = ColumnShift(column=LOSS, effect=round(effect, 6), unit="sd", p_value=p_value, words=numbers)
     words = f"concept drift: {numbers} ({sure}); {LATE}"
-    verdict = _verdict("drift", p_value, len(losses), words, columns=(shift,), over=over)
+    verdict = concept("drift", p_value, len(losses), words, promised=PROMISED, columns=(shift,), over=over)
     return JudgedLoss(verdict=verdict, evidence=evidence)
 
 
@@ -75,6 +77,11 @@ def immature(matured: int, rows: int, reference: LossReference | None) -> str | 
     """Return what is missing until a loss is judged, or None if the labels suffice."""
     if reference is None or reference.rows < FEWEST_HELD_OUT:
         return f"{reference.rows if reference else 0} held-out losses, needs {FEWEST_HELD_OUT}"
+    return too_few(matured, rows)
+
+
+def too_few(matured: int, rows: int) -> str | None:
+    """Return which labels are missing until anything is judged by them, or None if they suffice."""
     if matured < MATURE * rows:
         return f"{matured / rows:.0%} of {rows:,} rows have a label, needs {MATURE:.0%}"
     return f"{matured} matured labels, needs {FEWEST}" if matured < FEWEST else None
@@ -97,29 +104,6 @@ def _gathered(carried: LossEvidence | None, p_value: float, error: float) -> Los
 
     heights = np.array(carried.heights) if carried else np.zeros(len(SHIFTS))
     ages = np.array(carried.ages) if carried else np.zeros(len(SHIFTS), dtype=np.int64)
-    score = float(np.clip(-ndtri(np.clip(p_value, 1e-300, 1 - 1e-16)) - TWICE * error, -REACH, REACH))
-    risen = np.minimum((heights + 1) * np.exp(SHIFTS * score - SHIFTS**2 / 2), 2 * len(SHIFTS) * ARL)
-    aged = np.where(heights >= 1, ages + 1, 1)
-    return LossEvidence(heights=[float(f"{height:.6g}") for height in risen], ages=[int(age) for age in aged])
-
-
-def _verdict(
-    state: State,
-    p_value: float | None,
-    matured: int,
-    words: str,
-    *,
-    columns: tuple[ColumnShift, ...] = (),
-    over: int = 1,
-) -> Verdict:
-    return Verdict(
-        state=state,
-        kind="concept",
-        p_value=p_value,
-        columns=columns,
-        rows=matured,
-        windows=0,
-        promised=ALPHA + 1 / ARL,
-        over=over,
-        words=words,
-    )
+    score = -np.asarray(ndtri(np.clip(p_value, 1e-300, 1 - 1e-16))) - TWICE * error
+    raised, aged = multiplied(heights, ages, score, SHIFTS, np.full(len(SHIFTS), 1 / len(SHIFTS)))
+    return LossEvidence(heights=raised.tolist(), ages=aged.tolist())

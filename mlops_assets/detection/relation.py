@@ -20,12 +20,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mlops_assets.detection.noise import student_tail
-from mlops_assets.detection.verdict import ColumnShift, State, Verdict
+from mlops_assets.detection.verdict import ColumnShift, Verdict, concept
 from mlops_assets.evidence.records import Struct
 from mlops_assets.training.model import Task, is_text
 from mlops_assets.training.reference import LOSS
 
 ALPHA = 0.001  # of a window by itself, and of two together: a training costs more than a look
+PROMISED = 2 * ALPHA
 FEWEST_ROWS = 200
 MOST_ROWS = 50_000  # more are thinned out evenly: the smallest gain that is seen is far below any that matters then
 BLOCKS = (10, 20)  # fewer than the first say too little of their spread: the rows are cut into the second
@@ -78,7 +79,9 @@ def judge_relation(
     """
     if problem := _too_little(labels, task):
         words = f"cannot tell: {problem}"
-        return JudgedRelation(verdict=_verdict("cannot tell", None, len(labels), words), evidence=carried)
+        return JudgedRelation(
+            verdict=concept("cannot tell", None, len(labels), words, promised=PROMISED), evidence=carried
+        )
     found = mended(inputs, labels, outputs, blocks, task)
     score = _score(found.p_value)
     both = _p_value((score + carried.score) / sqrt(2)) if carried else 1.0
@@ -91,11 +94,12 @@ def _answer(found: Mended, p_value: float, over: int, rows: int) -> Verdict:
     share = found.gain / found.loss if found.loss else 0.0
     numbers = f"corrected answers have {abs(share):.1%} {'less' if share >= 0 else 'more'} loss on other rows"
     if p_value > ALPHA:
-        return _verdict("ok", p_value, rows, f"nothing to mend: {numbers} (p = {p_value:.2g})", found.blocks)
+        quiet = f"nothing to mend: {numbers} (p = {p_value:.2g})"
+        return concept("ok", p_value, rows, quiet, promised=PROMISED, windows=found.blocks)
     shift = ColumnShift(column=LOSS, effect=round(share, 6), unit="share", p_value=p_value, words=numbers)
     together = ", two windows together" if over > 1 else ""
     words = f"concept drift: {numbers} (p = {p_value:.1g} over {found.blocks} blocks of rows{together})"
-    return _verdict("drift", p_value, rows, words, found.blocks, (shift,), over)
+    return concept("drift", p_value, rows, words, promised=PROMISED, windows=found.blocks, columns=(shift,), over=over)
 
 
 def mended(inputs: pl.DataFrame, labels: Floats, outputs: Floats, blocks: Sequence[int], task: Task) -> Mended:
@@ -189,25 +193,3 @@ def _p_value(score: float) -> float:
     from scipy.special import ndtr  # pyright: ignore[reportMissingTypeStubs]
 
     return float(ndtr(-score))
-
-
-def _verdict(
-    state: State,
-    p_value: float | None,
-    rows: int,
-    words: str,
-    blocks: int = 0,
-    columns: tuple[ColumnShift, ...] = (),
-    over: int = 1,
-) -> Verdict:
-    return Verdict(
-        state=state,
-        kind="concept",
-        p_value=p_value,
-        columns=columns,
-        rows=rows,
-        windows=blocks,
-        promised=2 * ALPHA,
-        over=over,
-        words=words,
-    )

@@ -7,6 +7,7 @@ it first reaches A after A windows on average, whatever the components have to d
 not looked for: the reference's own mean is known only that well. One window alone can never reach A.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -42,15 +43,23 @@ def gathered(carried: Evidence | None, scores: Floats, found: Sequence[Component
         [known.heights[places[n]] if known and n in places else nothing for n in names], dtype=np.float64
     )
     ages = np.array([known.ages[places[n]] if known and n in places else nothing for n in names], dtype=np.int64)
-    near = np.clip(scores, -REACH, REACH)[:, None]
-    risen = (heights + 1) * np.exp(SHIFTS * near - SHIFTS**2 / 2)
-    capped = np.minimum(risen, 2 * ARL / np.maximum(weights, 1e-12))  # so that it can also fall again
-    aged = np.where(heights >= 1, ages + 1, 1)
-    rows: list[list[float]] = capped.tolist()
-    short = [
-        [float(f"{value:.6g}") for value in row] for row in rows
-    ]  # what is stored is what the next one goes on from
-    return Evidence(bins=bins, components=names, heights=short, ages=aged.tolist())
+    raised, aged = multiplied(heights, ages, scores[:, None], SHIFTS, weights)
+    return Evidence(bins=bins, components=names, heights=raised.tolist(), ages=aged.tolist())
+
+
+def multiplied(
+    heights: Floats, ages: NDArray[np.int64], scores: Floats, shifts: Floats, weights: Floats
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Return heights and ages after one more window, whose standard normal `scores` may have moved by `shifts`.
+
+    Heights are bounded, so that they can also fall again, and have six digits: what is stored is what the next window
+    goes on from.
+    """
+    near = np.clip(scores, -REACH, REACH)
+    risen = (heights + 1) * np.exp(shifts * near - shifts**2 / 2)
+    capped = np.minimum(risen, 2 * ARL / np.maximum(weights, 1e-12))
+    short = np.array([float(f"{value:.6g}") for value in capped.ravel()]).reshape(capped.shape)
+    return short, np.where(heights >= 1, ages + 1, 1)
 
 
 def height(evidence: Evidence, found: Sequence[Component]) -> float:
@@ -68,8 +77,12 @@ def risen(evidence: Evidence, found: Sequence[Component]) -> list[tuple[int, int
 
 def _names(found: Sequence[Component]) -> list[str]:
     """Return a name per component; one may be there in some windows only, such as a level or what inputs share."""
-    plain = [f"{each.column} {each.what}" for each in found]
-    return [f"{name} {plain[:i].count(name)}" for i, name in enumerate(plain)]
+    seen: Counter[str] = Counter()
+    names: list[str] = []
+    for name in (f"{each.column} {each.what}" for each in found):
+        names.append(f"{name} {seen[name]}")
+        seen[name] += 1
+    return names
 
 
 def _shares(evidence: Evidence, found: Sequence[Component]) -> Floats:

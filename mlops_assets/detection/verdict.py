@@ -41,3 +41,28 @@ class Verdict(Struct, frozen=True, kw_only=True):
     promised: float = 0.0
     over: int = 1
     words: str
+
+
+def concept(
+    state: State,
+    p_value: float | None,
+    matured: int,
+    words: str,
+    *,
+    promised: float,
+    windows: int = 0,
+    columns: tuple[ColumnShift, ...] = (),
+    over: int = 1,
+) -> Verdict:
+    """Return a verdict on the relation of inputs and outcome, judged by `matured` labelled rows."""
+    return Verdict(
+        state=state,
+        kind="concept",
+        p_value=p_value,
+        columns=columns,
+        rows=matured,
+        windows=windows,
+        promised=promised,
+        over=over,
+        words=words,
+    )

@@ -22,7 +22,7 @@ from mlops_assets.monitoring.same_test import Window, as_finding, finding_of
 from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.serving.sealed import INPUT
 from mlops_assets.training.model import to_matrix
-from mlops_assets.training.reference import PREDICTION
+from mlops_assets.training.reference import PREDICTION, logged_scores
 from mlops_assets.training.step import KEYS
 from mlops_assets.training.trainers import load_predictor
 
@@ -156,7 +156,7 @@ def _as_model_says(case: Case) -> Finding:
     """Return whether the logged outputs are those of the stored model for the logged features."""
     live = case.served[-1]
     scores = load_predictor(case.spec, case.archive.data(case.model, "model"))(to_matrix(live.features, case.spec))
-    said = pl.Series(scores.argmax(axis=1) if scores.ndim > 1 else scores, dtype=pl.Float64)
+    said = pl.Series(logged_scores(scores), dtype=pl.Float64)
     logged = live.rows.select(pl.col("output").alias(PREDICTION))
     return compared("outputs", logged, said.to_frame(PREDICTION), from_what="what the model says here")
 

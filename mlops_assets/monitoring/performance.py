@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mlops_assets.detection.loss import MATURE
+from mlops_assets.detection.loss import MATURE, too_few
 from mlops_assets.evidence.records import Struct
 from mlops_assets.monitoring.intervals import Measured
 from mlops_assets.monitoring.quality import measured
@@ -40,9 +40,7 @@ class Quality(Struct, frozen=True, kw_only=True):
     @property
     def immature(self) -> str | None:
         """What is missing until anything is judged by these labels, or None if they suffice."""
-        if self.matured < MATURE * self.rows:
-            return f"{self.share:.0%} of {self.rows:,} rows have a label, needs {MATURE:.0%}"
-        return f"{self.matured} matured labels, needs {FEWEST}" if self.matured < FEWEST else None
+        return too_few(self.matured, self.rows)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

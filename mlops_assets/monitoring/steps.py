@@ -6,7 +6,7 @@ from functools import partial
 import msgspec
 import polars as pl
 
-from mlops_assets.detection.drift import FEWEST_ROWS, judge
+from mlops_assets.detection.drift import judge
 from mlops_assets.detection.finding import Origin, summaries
 from mlops_assets.detection.sequence import Evidence
 from mlops_assets.detection.verdict import Verdict
@@ -18,7 +18,7 @@ from mlops_assets.monitoring.origin import origin_of
 from mlops_assets.monitoring.profile import observed, profile
 from mlops_assets.product import Stage
 from mlops_assets.training.bins import Counts
-from mlops_assets.training.reference import Reference
+from mlops_assets.training.reference import FEWEST, Reference
 
 EVIDENCE = "evidence"
 LOOK_BACK = 7  # windows; a pause longer than that begins anew
@@ -34,7 +34,7 @@ class Watch(Step):
         That is the newest one with enough rows, else the one with most; a window without rows goes to the champion.
         """
         counts = rows.group_by("version").len().sort("version", descending=True)
-        enough = counts.filter(pl.col("len") >= FEWEST_ROWS)
+        enough = counts.filter(pl.col("len") >= FEWEST)
         chosen = enough if enough.height else counts.sort("len", descending=True)
         ledger, segment = self.archive.ledger, parse(predictions.record.place.partition)[0]
         act = (

@@ -16,7 +16,7 @@ from mlops_assets.retraining.history import champion_act
 from mlops_assets.retraining.reading import Reading
 from mlops_assets.retraining.state import Champion
 from mlops_assets.training.model import decode_spec, label_codes, to_matrix
-from mlops_assets.training.step import KEYS
+from mlops_assets.training.reference import logged_scores
 from mlops_assets.training.trainers import load_predictor
 
 
@@ -60,8 +60,7 @@ def _blocks(product: ModelProduct, times: pl.Series) -> list[int]:
     """Return the monitoring window of each row, numbered; without windows all rows are in one."""
     if product.windows is None:
         return [0] * len(times)
-    keys = times.to_frame("at").select(product.grid.expression(pl.col("at"))).to_series()
-    return keys.rank("dense").to_list()
+    return product.grid.keys_of(times).rank("dense").to_list()
 
 
 def _answers(
@@ -74,5 +73,4 @@ def _answers(
     codes = label_codes(rows["_label"], spec)
     rows, codes = rows.filter(pl.Series(np.isfinite(codes))), codes[np.isfinite(codes)]
     scores = load_predictor(spec, archive.data(champion, "model"))(to_matrix(rows, spec))
-    outputs = scores if scores.ndim == 1 else scores.argmax(axis=1).astype(np.float64)
-    return rows.drop(KEYS).select(spec.features), codes, outputs, rows["_time"]
+    return rows.select(spec.features), codes, logged_scores(scores), rows["_time"]

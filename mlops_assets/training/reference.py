@@ -134,7 +134,7 @@ def _cut(
 
 def _on_grid(times: pl.Series, grid: Grid) -> dict[str, NDArray[np.int64]]:
     """Return the rows of each window of `grid` that has enough of them, oldest first, the newest 100 at most."""
-    keys = times.to_frame("at").select(grid.expression(pl.col("at")).alias("window")).with_row_index("row")
+    keys = grid.keys_of(times).to_frame("window").with_row_index("row")
     found = keys.group_by("window", maintain_order=True).agg("row").filter(pl.col("row").list.len() >= FEWEST)
     windows = found.tail(MOST)
     places = (rows.to_numpy().astype(np.int64) for rows in windows["row"])
@@ -146,6 +146,11 @@ def _scores(rows: pl.DataFrame, held_out: pl.Series | None) -> pl.DataFrame:
     if held_out is not None and held_out.len():
         return held_out.alias(PREDICTION).to_frame()
     return rows.select(name for name in rows.columns if name == PREDICTION)
+
+
+def logged_scores(scores: Floats) -> Floats:
+    """Return the one number that the log keeps of each row's score: itself, or the place of the likeliest class."""
+    return scores if scores.ndim == 1 else scores.argmax(axis=1).astype(np.float64)
 
 
 def logged_losses(task: Task, labels: Floats, outputs: Floats) -> Floats:

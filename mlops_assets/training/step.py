@@ -18,7 +18,7 @@ from mlops_assets.product import Stage
 from mlops_assets.training.fitting import Trained, TrainingSet
 from mlops_assets.training.metrics import HIGHER_IS_BETTER
 from mlops_assets.training.model import ColumnSpec, encode_spec, label_codes
-from mlops_assets.training.reference import logged_losses, reference
+from mlops_assets.training.reference import logged_losses, logged_scores, reference
 from mlops_assets.training.tracking import Report
 from mlops_assets.training.trainers import trainer_named
 
@@ -74,7 +74,7 @@ class ModelStep(Step):
             raise NotReady(f"{self.place(partition)}: {problem}") from problem
         rows = pl.concat(frames)
         holdout = rows[trained.holdout.tolist()].with_columns(
-            _score=pl.Series(_single(trained.scores), dtype=pl.Float64)
+            _score=pl.Series(logged_scores(trained.scores), dtype=pl.Float64)
         )
         per_window = rows_per_window(self, rows)
         stored = reference(
@@ -115,7 +115,7 @@ def rows_per_window(step: Step, rows: pl.DataFrame) -> int:
     """Return how many rows a monitoring window has, as the median over the training rows' days; at least 50."""
     if not step.product.windows:
         return min(200, max(50, rows.height // 28))
-    keys = rows.select(step.product.grid.expression(pl.col("_time")).alias("window")).group_by("window").len()
+    keys = step.product.grid.keys_of(rows["_time"]).to_frame("window").group_by("window").len()
     return max(50, int(keys["len"].median() or 0))  # type: ignore[arg-type]
 
 
@@ -160,14 +160,9 @@ def _seen(rows: pl.DataFrame, data: TrainingSet, trained: Trained) -> pl.DataFra
     """Return the rows that the model learned from, with `loss` where it never saw the row."""
     labels = label_codes(rows["_label"][trained.holdout.tolist()], trained.spec)
     loss = np.full(rows.height, np.nan)
-    loss[trained.holdout] = logged_losses(data.task, labels, _single(trained.scores))
+    loss[trained.holdout] = logged_losses(data.task, labels, logged_scores(trained.scores))
     used = sum([count for count in data.windows if count][-trained.windows_used :])
     return rows.with_columns(loss=pl.Series(loss)).tail(used)
-
-
-def _single(scores: np.ndarray) -> np.ndarray:
-    """Return one number a row: the score itself, or the place of the likeliest class."""
-    return scores if scores.ndim == 1 else scores.argmax(axis=1).astype(np.float64)
 
 
 def _reaches_floor(gate: Gate, trained: Trained) -> Check:
