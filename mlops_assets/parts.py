@@ -1,4 +1,4 @@
-"""The parts of a declaration: source, label, columns, and the rules of training, gate, monitoring and retraining."""
+"""The parts of a declaration: source, label, columns, value, monitoring and retraining."""
 
 import re
 from datetime import timedelta
@@ -8,13 +8,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from mlops_assets.windows import Every
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-TRAINERS = ("lightgbm", "torch")
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def duration(value: object) -> object:
     """Return '2d', '12h', '30m', '45s' or '1w' as a timedelta; anything else goes to pydantic as it is."""
-    if isinstance(value, str) and (found := re.fullmatch(r"(\d+)([smhdw])", value)):
+    if isinstance(value, str) and (found := re.fullmatch(r"(\d+)(ms|[smhdw])", value)):
         return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
     if isinstance(value, str) and not value.startswith("P"):
         raise ValueError(f"{value!r} is no duration; right is a number and a unit: 45s, 30m, 12h, 2d, 1w")
@@ -43,6 +42,19 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Image(Part):
+    """A column of `source` that names image files, relative to the source's own folder, and what each has to be.
+
+    `sha256` names the column that holds the hash of the file's bytes, in hex.
+    """
+
+    column: str
+    height: Annotated[int, Field(ge=1, le=4096)]
+    width: Annotated[int, Field(ge=1, le=4096)]
+    channels: Literal[1, 3] = 1
+    sha256: str | None = None
+
+
 class Source(Part):
     """Where rows come from: a CSV, Parquet or NDJSON file, folder or glob, or a Python function."""
 
@@ -52,6 +64,7 @@ class Source(Part):
     key: str | None = None
     segment: str | None = None
     subject: str | None = None
+    image: Image | None = None
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
@@ -66,9 +79,13 @@ class Source(Part):
 
 
 class Label(Part):
-    """What is predicted, and how long after the row's time it is known."""
+    """What is predicted, and how long after the row's time it is known.
+
+    With `annotator`, the column that names who judged, the source has a row for each judgement of an item.
+    """
 
     column: str
+    annotator: str | None = None
     delay: Duration = timedelta(0)
     kind: Literal["binary", "multiclass", "regression"] = "binary"
 
@@ -76,7 +93,7 @@ class Label(Part):
 class Column(Part):
     """What a column may hold. Without one, type and nulls are read off the source's first load and then frozen."""
 
-    type: Literal["int", "float", "str", "bool", "datetime"]
+    type: Literal["int", "float", "str", "bool", "datetime", "image"]
     nullable: bool = False
     min: float | None = None
     max: float | None = None
@@ -95,29 +112,6 @@ class Monitor(Part):
 
     every: Every = "day"
     grace: Duration = timedelta(seconds=60)
-
-
-class Trainer(Part):
-    """How a model is fitted: on the last `windows` windows; with `forget`, validation chooses how many of them."""
-
-    kind: str = "lightgbm"
-    windows: Annotated[int, Field(ge=1, le=1000)] = 1
-    forget: bool = False
-    params: dict[str, int | float | str | bool] = {}
-
-    @model_validator(mode="after")
-    def _known(self) -> Self:
-        if self.kind not in TRAINERS:
-            raise ValueError(f"no trainer {self.kind!r}; known trainers: {', '.join(TRAINERS)}")
-        return self
-
-
-class Gate(Part):
-    """What a candidate has to reach: `floor` on the metric, and `margin` over the champion."""
-
-    metric: Literal["auc", "accuracy", "f1", "log_loss", "rmse"] = "auc"
-    floor: float
-    margin: float = 0.0
 
 
 Amount = Annotated[float, Field(allow_inf_nan=False)]
@@ -167,12 +161,3 @@ class Retrain(Part):
     on_new_data: bool = False
     on_new_recipe: bool = False
     budget: Budget | None = None
-
-
-class Compute(Part):
-    """What a training step asks of a machine."""
-
-    gpu: Annotated[int, Field(ge=0, le=16)] = 0
-    cpu: Annotated[float, Field(gt=0)] = 1
-    memory: Annotated[str, Field(pattern=r"^\d+(Mi|Gi)$")] = "2Gi"
-    minutes: Annotated[int, Field(ge=1)] = 60

@@ -9,17 +9,16 @@ from pydantic import Field, model_validator
 from mlops_assets.parts import (
     Budget,
     Column,
-    Compute,
     DeclaredColumn,
-    Gate,
+    Image,
     Label,
     Monitor,
     Part,
     Retrain,
     Source,
-    Trainer,
     Value,
 )
+from mlops_assets.rules import Approval, Compute, Decide, Gate, Search, Spending, Trainer
 from mlops_assets.windows import ALL, Every, Grid
 
 __all__ = [  # whoever declares a product in Python finds all parts here
@@ -27,15 +26,20 @@ __all__ = [  # whoever declares a product in Python finds all parts here
     "EPOCH",
     "RETRAIN",
     "SEAL",
+    "Approval",
     "Budget",
     "Column",
     "Compute",
+    "Decide",
     "Gate",
+    "Image",
     "Label",
     "ModelProduct",
     "Monitor",
     "Retrain",
+    "Search",
     "Source",
+    "Spending",
     "Stage",
     "Trainer",
     "Value",
@@ -87,11 +91,17 @@ class ModelProduct(Part):
     columns: dict[str, DeclaredColumn] = Field(default_factory=dict[str, DeclaredColumn])
     quarantine: Annotated[float, Field(ge=0, lt=1)] = 0.0
     trainer: Trainer = Trainer()
+    search: Search | None = None
     gate: Gate = Gate(floor=0.5)
+    decide: Decide | None = None
+    approval: Approval | None = None
     value: Value | None = None
     groups: tuple[str, ...] = ()  # request columns whose values are compared for fairness
     retrain: Retrain = Retrain()
     compute: Compute = Compute()
+    spending: Spending | None = None
+    team: str | None = None
+    project: str | None = None
     owners: tuple[Owner, ...] = ()  # an e-mail address, or team:name
     description: str | None = None
     seed: int = 0
@@ -150,6 +160,19 @@ class ModelProduct(Part):
             if not isinstance(self.features, str) and name not in self.features:
                 known = ", ".join(self.features)
                 raise ValueError(f"groups: no request has a column {name!r}; requests have the features: {known}")
+        return self
+
+    @model_validator(mode="after")
+    def _rules_fit(self) -> Self:
+        for segment in self.compute.segments:
+            if segment not in self.segments:
+                raise ValueError(f"compute.segments: no segment {segment!r}; known: {', '.join(self.segments)}")
+        if self.decide is not None and self.label.kind != "binary":
+            raise ValueError(f"decide: a threshold cuts a probability; a {self.label.kind} label has none to cut")
+        if self.gate.value is not None and self.value is None:
+            raise ValueError("gate.value: nothing says what outcomes are worth; declare `value:` too")
+        if self.gate.fairness is not None and not self.groups:
+            raise ValueError("gate.fairness: no groups to compare; list the columns in `groups:`")
         return self
 
     @property

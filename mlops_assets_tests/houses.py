@@ -15,8 +15,9 @@ from mlops_assets.evidence.archive import Archive, Held
 from mlops_assets.evidence.ledger import Act
 from mlops_assets.loop import Loop
 from mlops_assets.operations.flow import step
-from mlops_assets.parts import Gate, Label, Source, Trainer
+from mlops_assets.parts import Label, Source
 from mlops_assets.product import DATA, ModelProduct, Stage
+from mlops_assets.rules import Gate, Trainer
 from mlops_assets.serving.ids import Ids, InferenceId, parse, text, to_ms
 from mlops_assets.serving.log import Body, Columns, LogWriter, Part, Row
 from mlops_assets.serving.outcomes import OutcomeLog, filed_outcomes

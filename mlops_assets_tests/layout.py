@@ -11,14 +11,17 @@ PRODUCT, TESTS = "mlops_assets", "mlops_assets_tests"
 
 # From the ground up: a module imports only what stands before it, or its own package.
 LAYERS = (
-    *("windows", "parts", "product", "settings", "evidence", "wiring", "asking", "intake"),
+    *("chart", "windows", "parts", "rules", "product", "settings", "evidence", "wiring", "asking", "intake"),
     *("annotations", "dataset", "features", "training", "registry", "serving", "detection", "monitoring", "retraining"),
     *("catalogue", "lineage", "alerting", "graph", "components", "definitions", "loop", "backtest"),
-    *("scaffold", "samples", "testing", "defs", "operations", "commands", "cli"),
+    *("scaffold", "samples", "testing", "defs", "costs", "operations", "commands", "cli"),
 )
 STAGES = LAYERS[LAYERS.index("intake") : LAYERS.index("alerting") + 1]
 WIRING = ("asking.py", "definitions.py", "graph.py", "loop.py", "wiring.py", "components/", "defs/", "operations/")
-HEAVY = {"apprise", "dagster_mlflow", "lightgbm", "matplotlib", "mlflow", "pandera", "sklearn", "torch", "whylogs"}
+HEAVY = {
+    *("apprise", "dagster_mlflow", "fairlearn", "lightgbm", "matplotlib", "mlflow", "optuna", "pandera", "sklearn"),
+    *("torch", "whylogs"),
+}
 ENVIRONMENT = {"settings.py", "monitoring/whylog.py", "training/tracking.py"}  # the latter two only set switches
 VAGUE = re.compile(r"(^|_)(utils?|helpers?|common|managers?)($|_)", re.IGNORECASE)
 FILE_LINES, FUNCTION_LINES = 250, 45

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from mlops_assets.parts import Compute, Gate, Retrain, Trainer, duration_seconds
+from mlops_assets.parts import Retrain, duration_seconds
 from mlops_assets.product import ModelProduct, Stage
+from mlops_assets.rules import Compute, Gate, Trainer
 from mlops_assets.windows import Every
 
 TIMED = {"path": "a.csv", "time": "at", "key": "id", "segment": "town", "subject": "who"}
@@ -71,7 +72,7 @@ def test_what_is_left_out_has_a_default():
         ({"source": TIMED, "windows": DAYS, "segments": ["a"], "features": ["at"]}, "the time 'at' is among the feat"),
         ({"source": TIMED, "windows": DAYS, "segments": ["a"], "features": ["who"]}, "the subject 'who' is among the"),
         ({"features": ["loss"]}, "no feature may be called 'loss': monitoring uses that name; rename the column"),
-        ({"columns": {"x": "integer"}}, r"columns.x.type\n  Input should be 'int', 'float', 'str', 'bool' or 'dateti"),
+        ({"columns": {"x": "integer"}}, r"columns.x.type\n  Input should be 'int', 'float', 'str', 'bool', 'datet"),
         ({"trainer": {"kind": "xgb"}}, "no trainer 'xgb'; known trainers: lightgbm, torch"),
         ({"trainer": {"windows": 0}}, r"trainer.windows\n  Input should be greater than or equal to 1"),
         ({"gate": {"metric": "auc"}}, r"gate.floor\n  Field required"),

@@ -13,8 +13,8 @@ from mlops_assets.evidence import code
 from mlops_assets.evidence.archive import Archive, Built, Held
 from mlops_assets.evidence.records import Place, Recipe
 from mlops_assets.operations.flow import step
-from mlops_assets.parts import Trainer
 from mlops_assets.product import DATA, ModelProduct, Stage
+from mlops_assets.rules import Trainer
 from mlops_assets.serving.outcomes import SCHEMA
 from mlops_assets.serving.sealed import BASE
 from mlops_assets.settings import Settings

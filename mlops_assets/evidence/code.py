@@ -19,6 +19,7 @@ PLATFORM = (
     "mlops_assets.evidence",
     "mlops_assets.parts",
     "mlops_assets.product",
+    "mlops_assets.rules",
     "mlops_assets.settings",
     "mlops_assets.windows",
 )

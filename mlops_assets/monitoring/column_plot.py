@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_assets.monitoring.chart import (
+from mlops_assets.chart import (
     BAND,
     FAINT,
     LIVE,

@@ -7,12 +7,12 @@ from functools import cached_property
 
 import msgspec
 
+from mlops_assets.chart import number
 from mlops_assets.detection.distances import USUAL_LINE, Distances, distances
 from mlops_assets.detection.verdict import Verdict
 from mlops_assets.evidence.archive import Archive, Held
 from mlops_assets.evidence.records import Place
 from mlops_assets.evidence.step import parse
-from mlops_assets.monitoring.chart import number
 from mlops_assets.monitoring.column_plot import SHARES, reference_vs_live
 from mlops_assets.monitoring.performance import Quality
 from mlops_assets.monitoring.plots import LATEST, Mark, Point, performance_plot

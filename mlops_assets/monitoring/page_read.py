@@ -7,13 +7,13 @@ from urllib.parse import quote
 
 import msgspec
 
+from mlops_assets.chart import number
 from mlops_assets.detection.finding import Ancestor
 from mlops_assets.detection.verdict import ColumnShift
 from mlops_assets.evidence.archive import Archive, Held
 from mlops_assets.evidence.records import Place
 from mlops_assets.evidence.step import parse
 from mlops_assets.evidence.store import replace
-from mlops_assets.monitoring.chart import number
 from mlops_assets.monitoring.column_plot import spark
 from mlops_assets.monitoring.drawn import (
     UNCALIBRATED,

@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log10
 
-from mlops_assets.detection.verdict import State
-from mlops_assets.evidence.records import Struct
-from mlops_assets.monitoring.chart import (
+from mlops_assets.chart import (
     BAND,
     FAINT,
     INK,
@@ -22,6 +20,8 @@ from mlops_assets.monitoring.chart import (
     text,
     ticks,
 )
+from mlops_assets.detection.verdict import State
+from mlops_assets.evidence.records import Struct
 from mlops_assets.monitoring.performance import MATURE
 
 WIDTH, LEFT = 760, 46

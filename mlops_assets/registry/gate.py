@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from mlops_assets.parts import Gate
+from mlops_assets.rules import Gate
 from mlops_assets.training.metrics import HIGHER_IS_BETTER, Floats, Metric, metric_named
 from mlops_assets.training.model import Task
 

@@ -8,8 +8,8 @@ from mlops_assets.evidence.archive import Held
 from mlops_assets.evidence.ledger import Act, stamp
 from mlops_assets.evidence.records import Json
 from mlops_assets.evidence.step import Step, parse
-from mlops_assets.parts import Compute
 from mlops_assets.product import ModelProduct, Stage
+from mlops_assets.rules import Compute
 from mlops_assets.training.resources import KEY, MlflowRun, end_mlflow_on_run_finished
 from mlops_assets.training.step import ModelStep, report
 from mlops_assets.training.tracking import MlflowTracker, origin_tags

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from mlops_assets.training.machine import CPU, Machine
 from mlops_assets.training.metrics import measure
 from mlops_assets.training.model import (
     ColumnSpec,
@@ -45,6 +46,7 @@ class TrainingSet:
     ordered: bool = True
     inputs: Mapping[str, ColumnSpec] = field(default_factory=dict[str, ColumnSpec])
     transform: str | None = None
+    machine: Machine = CPU
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,7 +63,10 @@ class Rows:
 
 @dataclass(frozen=True, kw_only=True)
 class Learned:
-    """What one learner made of one set of rows. `loss` is the validation loss, `gains` what each feature is worth."""
+    """What one learner made of one set of rows.
+
+    `loss` is the validation loss, `gains` what each feature is worth, `gpu_s` how long GPUs were used, in s.
+    """
 
     model_bytes: bytes
     loss: float
@@ -69,6 +74,7 @@ class Learned:
     gains: list[float]
     params: dict[str, int | float | str | bool]
     architecture: dict[str, str | list[int]] = field(default_factory=dict[str, str | list[int]])
+    gpu_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +82,7 @@ class Learner:
     """A kind of model: how it is fitted on (rows, validation rows), and how its bytes predict."""
 
     kind: str
-    fit: Callable[[ModelSpec, Rows, Rows, Params, int], Learned]
+    fit: Callable[[ModelSpec, Rows, Rows, Params, int, Machine], Learned]
     load: Callable[[ModelSpec, bytes], Predictor]
 
 
@@ -98,6 +104,7 @@ class Trained:
     rows_used: int
     windows_used: int
     params: dict[str, int | float | str | bool]
+    gpu_s: float = 0.0
 
 
 def train(data: TrainingSet, params: Params, seed: int, learner: Learner) -> Trained:
@@ -114,7 +121,7 @@ def train(data: TrainingSet, params: Params, seed: int, learner: Learner) -> Tra
     spec = _spec(data, windows, learner.kind)
     rows = Rows(matrix=to_matrix(data.features, spec), labels=label_codes(data.labels, spec))
     choices = range(1, len(windows) + 1) if data.forget else (len(windows),)
-    tried = {used: _learn(learner, spec, rows, split(windows, used), params, seed) for used in choices}
+    tried = {used: _learn(learner, spec, rows, split(windows, used), params, seed, data.machine) for used in choices}
     used = min(tried, key=lambda count: tried[count].loss)
     cut, learned = split(windows, used), tried[used]
     held = rows.part(cut.holdout)
@@ -132,15 +139,18 @@ def train(data: TrainingSet, params: Params, seed: int, learner: Learner) -> Tra
         rows_used=cut.validation.stop - cut.fit.start,
         windows_used=used,
         params=learned.params,
+        gpu_s=sum(each.gpu_s for each in tried.values()),
     )
 
 
-def _learn(learner: Learner, spec: ModelSpec, rows: Rows, cut: Split, params: Params, seed: int) -> Learned:
+def _learn(
+    learner: Learner, spec: ModelSpec, rows: Rows, cut: Split, params: Params, seed: int, machine: Machine
+) -> Learned:
     fit = rows.part(cut.fit)
     if spec.task != "regression" and len(np.unique(fit.labels)) < 2:
         only = spec.classes[int(fit.labels[0])]
         raise ValueError(f"all {len(fit.labels)} rows to learn from are labelled {only!r}; right is two classes")
-    return learner.fit(spec, fit, rows.part(cut.validation), params, seed)
+    return learner.fit(spec, fit, rows.part(cut.validation), params, seed, machine)
 
 
 def _spec(data: TrainingSet, windows: tuple[int, ...], kind: str) -> ModelSpec:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlops_assets.training.fitting import Learned, Learner, Params, Rows, Trained, TrainingSet, train
+from mlops_assets.training.machine import Machine
 from mlops_assets.training.model import Matrix, ModelSpec, Predictor, Task
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def load_predictor(spec: ModelSpec, model_bytes: bytes) -> Predictor:
     return predict
 
 
-def _fit(spec: ModelSpec, rows: Rows, validation: Rows, params: Params, seed: int) -> Learned:
+def _fit(spec: ModelSpec, rows: Rows, validation: Rows, params: Params, seed: int, machine: Machine) -> Learned:
     import lightgbm
 
     chosen = {**DEFAULTS, **params}

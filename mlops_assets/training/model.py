@@ -9,19 +9,20 @@ import polars as pl
 from numpy.typing import NDArray
 
 Task = Literal["binary", "multiclass", "regression"]
-ColumnType = Literal["int", "float", "str", "bool", "datetime"]
+ColumnType = Literal["int", "float", "str", "bool", "datetime", "image"]
 Matrix = NDArray[np.float64]
 Predictor = Callable[[Matrix], Matrix]
 
 
 class ColumnSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one request field may hold."""
+    """What one request field may hold. `shape` is an image's height, width and channels."""
 
     type: ColumnType
     nullable: bool = False
     min: float | None = None
     max: float | None = None
     isin: list[str] | None = None
+    shape: list[int] | None = None
 
 
 class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,7 +31,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     `inputs` are the request fields in order, which the features function reads; `features` its outputs in the model's
     order. A text feature is coded by its place in `categories`. Without `transform` the features are the inputs of the
     same name. `importance` is each feature's share, in [0, 1], of what the model gains; the shares sum to 1.
-    `architecture` names a network's shape. In a binary task the last of the two `classes` is the positive one.
+    `architecture` names a network's shape, `threshold` the probability from which a row is acted on. In a binary task
+    the last of the two `classes` is the positive one.
     """
 
     kind: str
@@ -42,6 +44,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     transform: str | None = None
     importance: dict[str, float] = {}
     architecture: dict[str, str | list[int]] = {}
+    threshold: float | None = None
 
 
 def encode_spec(spec: ModelSpec) -> bytes:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.training.descent import Batch, MissingExtra, Tensors, descend
 from mlops_assets.training.fitting import Learned, Learner, Params, Rows, Trained, TrainingSet, train
+from mlops_assets.training.machine import Machine
 from mlops_assets.training.metrics import METRICS
 from mlops_assets.training.model import Matrix, ModelSpec, Predictor
 
@@ -85,7 +86,7 @@ def _outcome(spec: ModelSpec, tensors: Tensors, values: NDArray[np.float32]) -> 
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def _fit(spec: ModelSpec, rows: Rows, validation: Rows, params: Params, seed: int) -> Learned:
+def _fit(spec: ModelSpec, rows: Rows, validation: Rows, params: Params, seed: int, machine: Machine) -> Learned:
     chosen = {**DEFAULTS, **params}
     random = np.random.default_rng(seed)
     standards = _standards(spec, rows)

@@ -13,8 +13,8 @@ from mlops_assets.evidence.archive import Archive, Built, Held
 from mlops_assets.evidence.code import code_id
 from mlops_assets.evidence.records import Check, Json, Recipe
 from mlops_assets.evidence.step import NotReady, Prepared, Step, parse
-from mlops_assets.parts import Gate
 from mlops_assets.product import Stage
+from mlops_assets.rules import Gate
 from mlops_assets.training.fitting import Trained, TrainingSet
 from mlops_assets.training.metrics import HIGHER_IS_BETTER
 from mlops_assets.training.model import ColumnSpec, encode_spec, label_codes

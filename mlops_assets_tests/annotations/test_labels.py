@@ -11,8 +11,9 @@ from mlops_assets.annotations.labels import (
     outcome_judgements,
     source_judgements,
 )
-from mlops_assets.parts import Gate, Label, Source
+from mlops_assets.parts import Label, Source
 from mlops_assets.product import ModelProduct
+from mlops_assets.rules import Gate
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from mlops_assets.dataset.join import join_labels, source_rows, with_served
-from mlops_assets.parts import Gate, Label, Source
+from mlops_assets.parts import Label, Source
 from mlops_assets.product import ModelProduct
+from mlops_assets.rules import Gate
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

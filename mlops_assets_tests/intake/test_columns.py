@@ -8,8 +8,9 @@ import pytest
 from mlops_assets.intake.cells import label_text, read
 from mlops_assets.intake.columns import SourceChanged, cast, columns_for, infer_columns
 from mlops_assets.intake.sources import SourceError
-from mlops_assets.parts import Column, Gate, Label, Source
+from mlops_assets.parts import Column, Label, Source
 from mlops_assets.product import ModelProduct
+from mlops_assets.rules import Gate
 
 
 def product(label: Label, columns: dict[str, Column] | None = None) -> ModelProduct:

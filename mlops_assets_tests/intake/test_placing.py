@@ -4,8 +4,9 @@ import polars as pl
 import pytest
 
 from mlops_assets.intake.placing import split
-from mlops_assets.parts import Gate, Label, Source
+from mlops_assets.parts import Label, Source
 from mlops_assets.product import ModelProduct
+from mlops_assets.rules import Gate
 from mlops_assets.windows import Grid
 
 

@@ -6,8 +6,9 @@ import polars as pl
 import pytest
 
 from mlops_assets.intake.sources import SourceError, check_source, fingerprint, read_header, read_source
-from mlops_assets.parts import Gate, Label, Source
+from mlops_assets.parts import Label, Source
 from mlops_assets.product import ModelProduct
+from mlops_assets.rules import Gate
 
 
 def houses() -> pl.DataFrame:

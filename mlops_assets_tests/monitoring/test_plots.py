@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mlops_assets.monitoring.chart import some, ticks
+from mlops_assets.chart import some, ticks
 from mlops_assets.monitoring.column_plot import SHARES, reference_vs_live, spark
 from mlops_assets.monitoring.plots import Mark, Point, performance_plot, verdict_timeline
 from mlops_assets.monitoring.profile import profile

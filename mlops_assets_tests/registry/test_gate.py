@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.parts import Gate
 from mlops_assets.registry.gate import Claim, Evidence, Verdict, judge
+from mlops_assets.rules import Gate
 
 MADE = datetime(2026, 1, 12, tzinfo=UTC)
 LABELS = np.random.default_rng(0).integers(0, 2, 400).astype(float)

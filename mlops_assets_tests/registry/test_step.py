@@ -9,9 +9,9 @@ import pytest
 from mlops_assets.evidence.archive import Archive, Held
 from mlops_assets.evidence.ledger import Act, Ledger
 from mlops_assets.evidence.step import NotReady
-from mlops_assets.parts import Gate, Trainer
 from mlops_assets.product import DATA, ModelProduct, Stage
 from mlops_assets.registry.step import ChampionStep
+from mlops_assets.rules import Gate, Trainer
 from mlops_assets.settings import Settings
 from mlops_assets_tests.houses import HOUSES, TREES, WEEKS, deployment, make, registered, sales
 

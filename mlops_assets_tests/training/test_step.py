@@ -11,8 +11,9 @@ from mlops_assets.evidence.archive import Archive, Held
 from mlops_assets.evidence.records import Place
 from mlops_assets.evidence.step import NotReady
 from mlops_assets.operations.flow import step
-from mlops_assets.parts import Column, Gate, Label, Monitor
+from mlops_assets.parts import Column, Label, Monitor
 from mlops_assets.product import DATA, ModelProduct, Stage
+from mlops_assets.rules import Gate
 from mlops_assets.settings import Settings
 from mlops_assets.training.model import decode_spec, to_matrix
 from mlops_assets.training.reference import Reference
