@@ -25,10 +25,13 @@ ORDER = (
 
 
 def source_judgements(rows: pl.DataFrame, product: ModelProduct) -> pl.DataFrame:
-    """Return the source's labels of placed `rows`, known `label.delay` after the row's time; blank cells are none."""
+    """Return the source's labels of placed `rows`, known `label.delay` after the row's time; blank cells are none.
+
+    They are those of the annotators that the source names, else of the source as one annotator.
+    """
     judged = rows.select(
         "_key",
-        annotator=pl.lit("source"),
+        annotator=pl.col(product.label.annotator) if product.label.annotator else pl.lit("source"),
         label=_read(rows[product.label.column], product),
         event_time="_time",
         known_since=pl.col("_time") + product.label.delay,

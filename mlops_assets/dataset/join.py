@@ -27,8 +27,9 @@ class Joined:
 
 
 def source_rows(typed: pl.DataFrame, product: ModelProduct) -> pl.DataFrame:
-    """Return typed rows of the source without label, key and subject; features may read time and segment."""
-    dropped = [name for name in (product.label.column, product.source.key, product.source.subject) if name]
+    """Return typed rows of the source without label, annotator, key and subject; features may read time and segment."""
+    label, source = product.label, product.source
+    dropped = [name for name in (label.column, label.annotator, source.key, source.subject) if name]
     kept = [name for name in typed.columns if name not in (*dropped, *OWN)]
     return typed.select("_key", "_time", "_segment", pl.lit("source").alias("_origin"), *kept)
 

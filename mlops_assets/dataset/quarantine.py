@@ -3,13 +3,13 @@
 import polars as pl
 
 from mlops_assets.dataset.schemas import NO_LEAK, SAMPLE, SCHEMA, UNIQUE, Validated
-from mlops_assets.evidence.records import Check, Json
+from mlops_assets.evidence.records import Check, Json, digest
 from mlops_assets.intake.cells import read
 
 
 def quarantine_table(*failed: pl.DataFrame) -> pl.DataFrame:
-    """Return failed rows of any columns as one table of text, `_reason` first."""
-    texts = [frame.select(read(frame[name], "str") for name in frame.columns) for frame in failed]
+    """Return failed rows of any columns as one table of text, `_reason` first; of an image it is the sha256."""
+    texts = [frame.select(_text(frame[name]) for name in frame.columns) for frame in failed]
     return pl.concat([pl.DataFrame(schema={"_reason": pl.String}), *texts], how="diagonal")
 
 
@@ -20,6 +20,12 @@ def checks(rows: int, misfits: pl.DataFrame, validated: Validated, allowed: floa
     fail it is at most `allowed`, in [0, 1).
     """
     return tuple(_check(name, rows, misfits, validated, allowed) for name in (SCHEMA, UNIQUE, NO_LEAK))
+
+
+def _text(cells: pl.Series) -> pl.Series:
+    if cells.dtype != pl.Binary:
+        return read(cells, "str")
+    return pl.Series(cells.name, [None if cell is None else f"sha256 {digest(cell)}" for cell in cells], pl.String)
 
 
 def _check(name: str, rows: int, misfits: pl.DataFrame, validated: Validated, allowed: float) -> Check:

@@ -8,9 +8,10 @@ import dagster as dg
 from mlops_assets.asking import run_requests
 from mlops_assets.dataset.follow import due
 from mlops_assets.evidence.step import NotReady
+from mlops_assets.jobs import UnresolvedAssetJobDefinition
 from mlops_assets.product import ModelProduct
 from mlops_assets.settings import load_settings
-from mlops_assets.wiring import EVERY_S, UnresolvedAssetJobDefinition
+from mlops_assets.wiring import EVERY_S
 
 
 def data_sensor(product: ModelProduct, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:

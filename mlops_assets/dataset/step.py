@@ -60,6 +60,8 @@ class DatasetStep(Step):
         validated = validate(known, dataset_schema(held_to))
         joined = join_labels(validated.good.drop("_known_since"), labels)
         quarantined = quarantine_table(misfits, validated.quarantined)
+        judged = self.product.label.annotator is not None  # then an item that is lost has a row for each judgement
+        lost = misfits.unique("_key", keep="first", maintain_order=True) if judged and misfits.height else misfits
         facts: dict[str, Json] = {
             "labelled": joined.labelled,
             "unlabelled": joined.unlabelled,
@@ -70,7 +72,7 @@ class DatasetStep(Step):
         }
         return Built(
             outputs={"dataset": joined.rows, "quarantine": quarantined},
-            checks=checks(rows.height + misfits.height, misfits, validated, self.product.quarantine),
+            checks=checks(rows.height + lost.height, lost, validated, self.product.quarantine),
             facts=facts,
         )
 

@@ -1,8 +1,9 @@
 """A table -> its content root: one hash over schema, row count and every row, stable across library versions.
 
 Columns in declared order; each row becomes fixed-width bytes: ints and µs timestamps as int64, floats as float64 with
-one NaN and no -0.0, text as length and 40 bytes or a digest, nulls as zeros and a bitmap. Leaf = sha256(row); 1,024
-leaves make a group; the root is sha256 over schema, row count and groups, so a row can be proven with its group alone.
+one NaN and no -0.0, text as length and 40 bytes or a digest, bytes (files) as their sha256, nulls as zeros and a
+bitmap. Leaf = sha256(row); 1,024 leaves make a group; the root is sha256 over schema, row count and groups, so a row
+can be proven with its group alone.
 """
 
 from hashlib import blake2b, sha256
@@ -13,6 +14,7 @@ import polars as pl
 BATCH = 16_384  # rows at a time: what is encoded stays in the cache of a core
 GROUP = 1_024
 _INLINE = 40  # bytes of text that stand in the row itself: keys and UUIDs (36) do, so that few cells need a digest
+_DIGEST = 32
 _Bytes = np.ndarray[tuple[int, int], np.dtype[np.uint8]]
 
 
@@ -20,7 +22,7 @@ def content_root(frame: pl.DataFrame) -> str:
     """Return the content root of `frame` as 64 hex digits; the order of rows and columns counts.
 
     Raises:
-        TypeError: If a column is neither integer, float, bool, text nor a date or time.
+        TypeError: If a column is neither integer, float, bool, text, bytes nor a date or time.
     """
     width = sum(_width(name, dtype) for name, dtype in frame.schema.items()) + (frame.width + 7) // 8
     groups: list[bytes] = []
@@ -48,11 +50,13 @@ def _type_name(column: str, dtype: pl.DataType) -> str:
         return "float"
     if dtype in (pl.Date, pl.Datetime):
         return "datetime"
-    raise TypeError(f"column {column!r} is {dtype}; a snapshot holds int, float, bool, str and datetime")
+    if dtype == pl.Binary:
+        return "bytes"
+    raise TypeError(f"column {column!r} is {dtype}; a snapshot holds int, float, bool, str, bytes and datetime")
 
 
 def _width(column: str, dtype: pl.DataType) -> int:
-    return {"str": 1 + _INLINE, "bool": 1}.get(_type_name(column, dtype), 8)
+    return {"str": 1 + _INLINE, "bool": 1, "bytes": _DIGEST}.get(_type_name(column, dtype), 8)
 
 
 def _rows(frame: pl.DataFrame, width: int) -> _Bytes:
@@ -74,6 +78,9 @@ def _cells(series: pl.Series) -> _Bytes:
         return _text(series)
     if series.dtype == pl.Boolean:
         return series.fill_null(False).to_numpy().astype(np.uint8).reshape(-1, 1)
+    if series.dtype == pl.Binary:
+        digests = (bytes(_DIGEST) if cell is None else sha256(cell).digest() for cell in series)
+        return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, _DIGEST)
     if series.dtype.is_float():
         floats = series.cast(pl.Float64).fill_null(0.0).to_numpy() + 0.0
         floats = np.where(np.isnan(floats), np.nan, floats)

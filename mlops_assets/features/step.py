@@ -11,6 +11,7 @@ from mlops_assets.evidence.records import Check, Json, Recipe
 from mlops_assets.evidence.step import NotReady, Prepared, Step
 from mlops_assets.features.row_local import NotRowLocal, check_row_local
 from mlops_assets.features.transform import Transform, required_inputs
+from mlops_assets.intake.image_files import shape_of
 from mlops_assets.intake.ingest import columns_of
 from mlops_assets.product import Stage
 
@@ -73,7 +74,11 @@ class FeaturesStep(Step):
     def _inputs(self, names: list[str]) -> dict[str, Json]:
         """Return what each request field may hold, as declared or as first seen in the source."""
         _, columns = columns_of(self.archive, self.product)
-        return {name: columns[name].model_dump(mode="json") for name in names}
+        held: dict[str, Json] = {name: columns[name].model_dump(mode="json") for name in names}
+        image = self.product.source.image
+        if image is not None and image.column in held:
+            held[image.column] = {"type": "image", "shape": list(shape_of(image))}
+        return held
 
 
 def features_are_usable(seen: pl.DataFrame) -> Check:

@@ -4,13 +4,14 @@ from typing import Literal
 
 import polars as pl
 
-ColumnType = Literal["int", "float", "str", "bool", "datetime"]
+ColumnType = Literal["int", "float", "str", "bool", "datetime", "image"]
 DTYPES: dict[ColumnType, pl.DataType] = {
     "int": pl.Int64(),
     "float": pl.Float64(),
     "str": pl.String(),
     "bool": pl.Boolean(),
     "datetime": pl.Datetime("us", "UTC"),
+    "image": pl.Binary(),
 }
 BLANK = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")  # no value, in a column that is not text
 TIMES = tuple(f"%Y-%m-%d{between}{clock}" for between in "T " for clock in ("%H:%M:%S%.f", "%H:%M"))
@@ -18,9 +19,12 @@ ZONED = tuple(f"%Y-%m-%d{between}%H:%M:%S%.f%#z" for between in "T ")
 
 
 def read(cells: pl.Series, type_: ColumnType, timezone: str = "UTC") -> pl.Series:
-    """Return `cells` as `type_`. A time is ISO 8601; without an offset it is read in `timezone`."""
+    """Return `cells` as `type_`. A time is ISO 8601; without an offset it is read in `timezone`.
+
+    Of an image it is the name of its file, which `intake.image_files` reads.
+    """
     dtype = cells.dtype
-    if type_ == "str":
+    if type_ in ("str", "image"):
         return cells.cast(pl.String)
     if dtype == pl.String:
         return _patient(cells, type_, timezone)
@@ -36,7 +40,7 @@ def read(cells: pl.Series, type_: ColumnType, timezone: str = "UTC") -> pl.Serie
 
 def blank(cells: pl.Series, type_: ColumnType) -> pl.Series:
     """Return which cells hold no value. An empty or 'NA' cell holds one in a column of text, else none."""
-    if cells.dtype == pl.String and type_ != "str":
+    if cells.dtype == pl.String and type_ not in ("str", "image"):
         return cells.is_null() | cells.str.strip_chars().is_in(BLANK)
     return cells.is_null() | cells.is_nan() if cells.dtype.is_float() else cells.is_null()
 

@@ -3,12 +3,13 @@
 import polars as pl
 
 from mlops_assets.intake.cells import ColumnType, blank, label_text, read
+from mlops_assets.intake.declared import check_declared
 from mlops_assets.intake.functions import did_you_mean
-from mlops_assets.intake.sources import SourceError, check_declared
+from mlops_assets.intake.sources import SourceError
 from mlops_assets.parts import Column
 from mlops_assets.product import ModelProduct
 
-PLACED = ("_key", "_time", "_segment")
+PLACED = ("_key", "_time", "_segment", "_row")
 SHARE = 0.99  # a column is what at least this share of its cells can be read as
 MOST_CLASSES = 100
 _SAMPLE = 1_000
@@ -28,9 +29,12 @@ def columns_for(product: ModelProduct, frame: pl.DataFrame) -> dict[str, Column]
     """
     check_declared(product, frame.columns)
     source, label = product.source, product.label
-    roles = {name: Column(type="str", nullable=True) for name in (source.key, source.segment, source.subject) if name}
+    texts = (source.key, source.segment, source.subject, label.annotator, source.image and source.image.sha256)
+    roles = {name: Column(type="str", nullable=True) for name in texts if name}
     if source.time:
         roles[source.time] = Column(type="datetime", nullable=True)
+    if source.image:
+        roles[source.image.column] = Column(type="image")
     roles[label.column] = _label_column(product, frame[label.column])
     known = {**product.columns, **roles}
     return {name: known.get(name) or column for name, column in infer_columns(frame).items()}
@@ -48,7 +52,7 @@ def infer_columns(frame: pl.DataFrame) -> dict[str, Column]:
 def cast(frame: pl.DataFrame, columns: dict[str, Column], timezone: str = "UTC") -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the rows of `frame` typed as `columns` say, and those that do not fit, as read, with `_reason`.
 
-    A time without offset is read in `timezone`.
+    Of an image the cell is still the name of its file. A time without offset is read in `timezone`.
 
     Raises:
         SourceChanged: If a column is missing or unexpected.

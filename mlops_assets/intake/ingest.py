@@ -19,8 +19,11 @@ from mlops_assets.evidence.code import code_id
 from mlops_assets.evidence.records import Json, Place, Recipe, canonical
 from mlops_assets.evidence.step import NotReady
 from mlops_assets.intake.columns import cast, check_header, columns_for
+from mlops_assets.intake.declared import check_declared, check_source
+from mlops_assets.intake.image_files import fingerprint_with_files, own_folder, with_images
+from mlops_assets.intake.items import agreeing, items
 from mlops_assets.intake.placing import split
-from mlops_assets.intake.sources import SourceError, check_declared, check_source, fingerprint, read_source
+from mlops_assets.intake.sources import SourceError, read_source
 from mlops_assets.parts import Column
 from mlops_assets.product import ModelProduct
 from mlops_assets.settings import Settings
@@ -95,7 +98,7 @@ def columns_of(archive: Archive, product: ModelProduct) -> tuple[Held, dict[str,
 
 
 def _ingested(archive: Archive, product: ModelProduct, settings: Settings) -> Held:
-    seen = fingerprint(product.source, settings.root, _hashes)
+    seen = fingerprint_with_files(product.source, settings.root, settings.files(product.name), _hashes)
     recipe = Recipe(place=_place(product, SOURCE, ALL), params=_declared(product), state={"source": seen}, code=_code())
     current = archive.head(recipe.place)
     if current is not None and current.record.recipe == recipe.id:
@@ -105,7 +108,9 @@ def _ingested(archive: Archive, product: ModelProduct, settings: Settings) -> He
 
 
 def _read(archive: Archive, product: ModelProduct, settings: Settings, seen: str) -> Built:
-    frame = read_source(product.source, settings.root)
+    files = settings.files(product.name)
+    frame = read_source(product.source, settings.root, files=files)
+    folder = own_folder(product.source, settings.root, files)
     columns = _frozen(archive, product, frame)
     check_header(frame.columns, list(columns))
     placed = split(frame.select(list(columns)), product)  # in one order, whatever the file's
@@ -113,7 +118,7 @@ def _read(archive: Archive, product: ModelProduct, settings: Settings, seen: str
     for (segment, window), rows in placed.partitions.items():
         place = _place(product, SOURCE, f"{segment}|{window}")
         recipe = Recipe(place=place, params=params, state={"source": seen}, code=_code())
-        archive.make(recipe, [], partial(_parted, product, rows, columns))
+        archive.make(recipe, [], partial(_parted, product, rows, columns, folder))
     counts = {f"{segment}|{window}": rows.height for (segment, window), rows in placed.partitions.items()}
     summary = pl.DataFrame(list(counts.items()), schema={"partition": pl.String, "rows": pl.Int64}, orient="row")
     return Built(outputs={"partitions": summary, "unplaced": placed.unplaced}, facts={"rows": frame.height})
@@ -122,7 +127,7 @@ def _read(archive: Archive, product: ModelProduct, settings: Settings, seen: str
 def _frozen(archive: Archive, product: ModelProduct, frame: pl.DataFrame) -> dict[str, Column]:
     """Return the columns as first seen; a source, label or column that is declared otherwise is seen anew."""
     place = _place(product, COLUMNS, ALL)
-    told = {"source": True, "columns": True, "label": {"column", "kind"}}
+    told = {"source": True, "columns": True, "label": {"column", "kind", "annotator"}}
     params = product.model_dump(mode="json", include=told)
     held = archive.head(place)
     if held is None or held.record.params != params:
@@ -133,12 +138,25 @@ def _frozen(archive: Archive, product: ModelProduct, frame: pl.DataFrame) -> dic
     return columns_of(archive, product)[1]
 
 
-def _parted(product: ModelProduct, rows: pl.DataFrame, columns: dict[str, Column]) -> Built:
-    good, rejected = cast(rows, columns, product.windows.timezone if product.windows else "UTC")
-    label = product.label.column
+def _parted(product: ModelProduct, rows: pl.DataFrame, columns: dict[str, Column], folder: Path) -> Built:
+    """Return the items of a partition, the judgements of them, and the rows that are neither, as read."""
+    label, image = product.label, product.source.image
+    numbered = rows.with_row_index("_row")
+    good, misfits = cast(numbered, columns, product.windows.timezone if product.windows else "UTC")
+    reasons = [misfits.select("_row", "_reason")]
+    if label.annotator is not None:
+        good, apart = agreeing(good, label)
+        reasons.append(apart)
+    if image is not None:
+        good, unread = with_images(good, image, folder)
+        reasons.append(unread)
+    rejected = numbered.join(pl.concat(reasons), on="_row", maintain_order="left").drop("_row")
+    good = good.drop("_row")
+    told = [label.column, *([label.annotator] if label.annotator else [])]
+    kept = items(good, label)
     return Built(
-        outputs={"rows": good.drop(label), "labels": good.select("_key", "_time", label), "rejected": rejected},
-        facts={"rows": good.height, "rejected": rejected.height},
+        outputs={"rows": kept, "labels": good.select("_key", "_time", *told), "rejected": rejected},
+        facts={"rows": kept.height, "rejected": rejected.height},
     )
 
 
@@ -147,7 +165,8 @@ def _declared(product: ModelProduct) -> dict[str, Json]:
 
 
 def _code() -> str:
-    return code_id("mlops_assets.intake.columns", "mlops_assets.intake.placing", "mlops_assets.intake.sources")
+    modules = ("columns", "image_files", "items", "placing", "sources")
+    return code_id(*(f"mlops_assets.intake.{module}" for module in modules))
 
 
 def _place(product: ModelProduct, stage: str, partition: str) -> Place:

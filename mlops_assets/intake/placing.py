@@ -37,9 +37,21 @@ def split(frame: pl.DataFrame, product: ModelProduct) -> Placed:
     placed = placed.with_columns(
         _key=_key(placed, product), _window=grid.expression(pl.col("_time")) if grid else pl.lit(ALL)
     )
+    if product.label.annotator is not None:
+        placed, scattered = _whole_items(placed)
+        unplaced = pl.concat([unplaced, scattered.select(unplaced.columns)])
     cut = placed.partition_by("_segment", "_window", as_dict=True, maintain_order=True)
     partitions = {(str(segment), str(window)): _sorted(rows.drop("_window")) for (segment, window), rows in cut.items()}
     return Placed(partitions=dict(sorted(partitions.items())), unplaced=unplaced)
+
+
+def _whole_items(placed: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the rows of items that lie in one segment and window, and those of others, with the reason."""
+    scattered = pl.struct("_segment", "_window").n_unique().over("_key") > 1
+    told = placed.with_columns(_scattered=scattered)
+    reason = pl.format("the judgements of item '{}' lie in several segments or windows; right is one", "_key")
+    apart = told.filter("_scattered").with_columns(_reason=reason)
+    return told.filter(~pl.col("_scattered")).drop("_scattered"), apart
 
 
 def _fits(product: ModelProduct) -> pl.Expr:

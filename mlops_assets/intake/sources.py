@@ -9,24 +9,25 @@ from pathlib import Path
 import polars as pl
 
 from mlops_assets.evidence.content import content_root
-from mlops_assets.intake.functions import BROKEN_CODE, did_you_mean, function_named
+from mlops_assets.intake.functions import BROKEN_CODE, function_named
 from mlops_assets.parts import Source
-from mlops_assets.product import ModelProduct
 
 
 class SourceError(ValueError):
     """The source cannot be read as declared; the message names the file or function."""
 
 
-def read_source(source: Source, root: Path) -> pl.DataFrame:
+def read_source(source: Source, root: Path, *, files: Path | None = None) -> pl.DataFrame:
     """Return all rows of `source`; a relative path starts from `root`. Files of a folder or glob are read by name.
+
+    A function whose rows name images is called with `files`, the folder that it may keep them in; others with nothing.
 
     Raises:
         SourceError: If a file is missing or unreadable, files have different columns, or there are no rows.
         LookupError: If the declared function does not exist.
     """
     if source.function is not None:
-        frame = _collected(source.function)
+        frame = _collected(source, files)
     else:
         frame = _together([(file, _scan(file)) for file in source_files(source, root)])
     if frame.is_empty():
@@ -34,7 +35,17 @@ def read_source(source: Source, root: Path) -> pl.DataFrame:
     return frame
 
 
-def read_header(source: Source, root: Path) -> list[str]:
+def read_column(source: Source, root: Path, name: str, *, files: Path | None = None) -> pl.Series:
+    """Return one column of `source` as `read_source` does; without values if there is none of that name."""
+    if name not in read_header(source, root, files=files):
+        return pl.Series(name, [], pl.String)
+    if source.function is not None:
+        return _collected(source, files)[name]
+    scans = [(file, _scan(file)) for file in source_files(source, root)]
+    return _together([(file, scan.select(name)) for file, scan in scans if name in scan.collect_schema()])[name]
+
+
+def read_header(source: Source, root: Path, *, files: Path | None = None) -> list[str]:
     """Return the names of the source's columns, without reading its rows.
 
     Raises:
@@ -42,72 +53,26 @@ def read_header(source: Source, root: Path) -> list[str]:
         LookupError: If the declared function does not exist.
     """
     if source.function is not None:
-        return _call(source.function).collect_schema().names()
+        return _call(source, files).collect_schema().names()
     return _scan(source_files(source, root)[0]).collect_schema().names()
 
 
-def check_source(product: ModelProduct, root: Path, *, call: bool = True) -> None:
-    """Check, without reading rows, that the declared source, columns and functions are there.
-
-    `call` says whether a function is called to learn its columns; else it only has to exist.
-
-    Raises:
-        SourceError: At the first that is not; it names the field, what was found and what is known.
-    """
-    source = product.source
-    try:
-        if source.function is not None and not call:
-            function_named(source.function)
-            header = None
-        else:
-            header = read_header(source, root)
-    except (SourceError, LookupError) as problem:
-        field = "source.function" if source.function else "source.path"
-        raise SourceError(f"{field}: {problem.args[0]}") from problem
-    check_declared(product, header)
-
-
-def check_declared(product: ModelProduct, header: list[str] | None) -> None:
-    """Check that every column which the declaration names is in `header`, if it is known, and that its function exists.
-
-    Raises:
-        SourceError: At the first that is not, naming the nearest and all known ones.
-    """
-    source, features = product.source, product.features
-    named = {
-        "source.time": source.time,
-        "source.key": source.key,
-        "source.segment": source.segment,
-        "source.subject": source.subject,
-        "label.column": product.label.column,
-        **{f"columns.{name}": name for name in product.columns},
-        **({} if isinstance(features, str) else {f"features.{at}": name for at, name in enumerate(features)}),
-    }
-    for field, name in named.items():
-        if header is not None and name is not None and name not in header:
-            near = did_you_mean(name, header)
-            raise SourceError(f"{field}: no column {name!r}{near}; columns: {', '.join(header)}")
-    if isinstance(features, str):
-        try:
-            function_named(features)
-        except LookupError as problem:
-            raise SourceError(f"features: {problem.args[0]}") from problem
-
-
-def fingerprint(source: Source, root: Path, cache: MutableMapping[str, str] | None = None) -> str:
+def fingerprint(
+    source: Source, root: Path, cache: MutableMapping[str, str] | None = None, *, files: Path | None = None
+) -> str:
     """Return the identity of the source's content: sha256 of its files, or content root of a function's rows.
 
     `cache` keeps a file's hash by its path, size and time of change.
     """
     if source.function is not None:
         try:
-            return content_root(_collected(source.function))
+            return content_root(_collected(source, files))
         except TypeError as error:
             raise SourceError(f"{source.function}: {error}") from error
-    files = source_files(source, root)
-    hashes = [_file_hash(file, {} if cache is None else cache) for file in files]
-    named = "\n".join(f"{file.name} {sha}" for file, sha in zip(files, hashes, strict=True))
-    return hashes[0] if len(files) == 1 else hashlib.sha256(named.encode()).hexdigest()
+    tables = source_files(source, root)
+    hashes = [file_hash(file, {} if cache is None else cache) for file in tables]
+    named = "\n".join(f"{file.name} {sha}" for file, sha in zip(tables, hashes, strict=True))
+    return hashes[0] if len(tables) == 1 else hashlib.sha256(named.encode()).hexdigest()
 
 
 def source_files(source: Source, root: Path) -> list[Path]:
@@ -182,10 +147,11 @@ def _together(scans: list[tuple[Path, pl.LazyFrame]]) -> pl.DataFrame:
         raise SourceError(f"{first.parent}: its files have columns of different types: {_first_line(error)}") from error
 
 
-def _call(path: str) -> pl.LazyFrame:
+def _call(source: Source, files: Path | None) -> pl.LazyFrame:
+    path = source.function or ""
     function = function_named(path)
     try:
-        result = function()
+        result = function() if source.image is None else function(files)
     except (*BROKEN_CODE, pl.exceptions.PolarsError) as error:
         raise SourceError(f"{path}: {type(error).__name__}: {_first_line(error)}") from error
     if not isinstance(result, pl.LazyFrame | pl.DataFrame):
@@ -193,14 +159,15 @@ def _call(path: str) -> pl.LazyFrame:
     return result.lazy()
 
 
-def _collected(path: str) -> pl.DataFrame:
+def _collected(source: Source, files: Path | None) -> pl.DataFrame:
     try:
-        return _call(path).collect()
+        return _call(source, files).collect()
     except pl.exceptions.PolarsError as error:
-        raise SourceError(f"{path}: {type(error).__name__}: {_first_line(error)}") from error
+        raise SourceError(f"{source.function}: {type(error).__name__}: {_first_line(error)}") from error
 
 
-def _file_hash(file: Path, cache: MutableMapping[str, str]) -> str:
+def file_hash(file: Path, cache: MutableMapping[str, str]) -> str:
+    """Return the sha256 of a file; `cache` keeps it by the file's path, size and time of change."""
     stat = file.stat()
     known = f"{file}|{stat.st_size}|{stat.st_mtime_ns}"
     if known not in cache:

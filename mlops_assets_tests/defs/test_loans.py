@@ -11,7 +11,7 @@ import mlops_assets
 from mlops_assets.catalogue import read_declaration
 from mlops_assets.defs.loans.applications import CONCEPT, FUNCTIONS, HISTORY_START, Change, history, world
 from mlops_assets.evidence.content import content_root
-from mlops_assets.intake.sources import check_source
+from mlops_assets.intake.declared import check_source
 from mlops_assets.training.metrics import auc
 
 DECLARATION = Path(mlops_assets.__file__).parent / "defs" / "loans" / "defs.yaml"

@@ -5,7 +5,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from mlops_assets.intake.sources import SourceError, check_source, fingerprint, read_header, read_source
+from mlops_assets.intake.declared import check_source
+from mlops_assets.intake.sources import SourceError, fingerprint, read_header, read_source
 from mlops_assets.parts import Label, Source
 from mlops_assets.product import ModelProduct
 from mlops_assets.rules import Gate
