@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.definitions.utils import NoValueSentinel
 
 from mlops_assets.evidence.archive import Archive, Held
-from mlops_assets.evidence.records import BrokenEvidence, Check, Json
+from mlops_assets.evidence.records import BrokenEvidence, Check, Cost, Json
 from mlops_assets.evidence.step import NotReady, Step
 from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.settings import load_settings
@@ -166,10 +165,21 @@ def materialized(held: Held, told: Told) -> Materialized:
     metadata = {"record": dg.MetadataValue.text(held.id), "skipped": dg.MetadataValue.bool(held.skipped)}
     counted = {"dagster/row_count": dg.MetadataValue.int(rows)} if rows is not None else {}
     return dg.MaterializeResult(
-        metadata={**metadata, **counted, **_shown_facts(held.record.facts), **told.metadata},
+        metadata={**metadata, **counted, **_shown_facts(held.record.facts), **_cost(held), **told.metadata},
         data_version=dg.DataVersion(held.record.root),
         tags={"mlops_assets/record": held.id[:32]},  # Dagster allows 63 characters; the metadata has all 64
     )
+
+
+def _cost(held: Held) -> dict[str, dg.MetadataValue]:
+    """Return what this materialization took; a skipped one took nothing."""
+    spent = None if held.skipped else held.envelope.cost
+    cost = spent or Cost(cpu_s=0)
+    return {
+        "cpu_s": dg.MetadataValue.float(float(cost.cpu_s)),
+        "gpu_s": dg.MetadataValue.float(float(cost.gpu_s)),
+        "bytes": dg.MetadataValue.int(cost.bytes_written),
+    }
 
 
 def _results(key: dg.AssetKey, checks: Iterable[Check]) -> Iterator[dg.AssetCheckResult]:
@@ -220,14 +230,3 @@ def under_way(instance: dg.DagsterInstance, job: str, tag: str) -> set[str]:
 def quiet(level: str) -> dict[str, Json]:
     """Return the run configuration that prints only what is as grave as `level`; the UI has all of it anyway."""
     return {"loggers": {"console": {"config": {"log_level": level}}}}
-
-
-def job(product: ModelProduct, name: str, stages: Sequence[Stage]) -> UnresolvedAssetJobDefinition:
-    """Return the job `<product>_<name>` that makes `stages`, one partition a run."""
-    compute = product.compute
-    return dg.define_asset_job(
-        f"{product.name}_{name}",
-        selection=[dg.AssetKey(product.key(stage)) for stage in stages],
-        config=quiet("WARNING"),
-        tags={"mlops_assets/product": product.name, "dagster/max_runtime": str(60 * compute.minutes)},
-    )

@@ -2,21 +2,29 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 import yaml
 from dagster import DagsterRun
 from dagster._config import process_config
 from dagster._core.instance.config import dagster_instance_config
 from dagster_k8s import K8sRunLauncher
-from dagster_k8s.job import DagsterK8sJobConfig, construct_dagster_k8s_job, get_user_defined_k8s_config
+from dagster_k8s.container_context import K8sContainerContext
+from dagster_k8s.job import construct_dagster_k8s_job, get_user_defined_k8s_config
 from kubernetes.client import ApiClient
 
-from mlops_assets.product import ModelProduct
-from mlops_assets.training.assets import model_asset
+from mlops_assets.definitions import build
+from mlops_assets.graph import build_definitions
+from mlops_assets.rules import Compute, Need
+from mlops_assets.settings import PACKAGE, Settings, load_settings
+from mlops_assets.training.resources import mlflow_resource
+from mlops_assets.wiring import Platform
+from mlops_assets_tests.houses import HOUSES, deployment
 
 K8S = Path(__file__).resolve().parent.parent / "k8s"
 OVERLAYS = sorted(path.parent.name for path in K8S.glob("overlays/*/kustomization.yaml"))
@@ -169,18 +177,21 @@ def test_the_launcher_refers_only_to_what_is_there():
 
 
 @pytest.fixture
-def run_pod(tmp_path: Path) -> Object:
-    """The pod of a run as the launcher would start it; the cluster it is told of leads nowhere."""
+def started(tmp_path: Path) -> K8sRunLauncher:
+    """The launcher of the cluster's dagster.yaml; the cluster it is told of leads nowhere."""
     cluster = {"name": "none", "cluster": {"server": "http://127.0.0.1:9"}}
     context = {"name": "none", "context": {"cluster": "none", "user": "none"}}
     nowhere = {"clusters": [cluster], "users": [{"name": "none", "user": {}}], "contexts": [context]}
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_text(yaml.safe_dump({**nowhere, "current-context": "none"}))
     outside = {"load_incluster_config": False, "kubeconfig_file": str(kubeconfig)}
-    started = K8sRunLauncher.from_config_value(
+    return K8sRunLauncher.from_config_value(
         None, process_config(K8sRunLauncher.config_type(), {**launcher(), **outside}).value
     )
-    container = started.get_container_context_for_run(DagsterRun(job_name="loans_retrain"))
+
+
+def rendered(started: K8sRunLauncher, container: K8sContainerContext) -> Object:
+    """The pod of a Kubernetes job as it would be created."""
     job = construct_dagster_k8s_job(
         container.get_k8s_job_config(job_image="mlops-assets:1", run_launcher=started),
         args=["dagster", "api", "execute_run"],
@@ -188,6 +199,16 @@ def run_pod(tmp_path: Path) -> Object:
         user_defined_k8s_config=container.run_k8s_config,
     )
     return ApiClient().sanitize_for_serialization(job)["spec"]["template"]["spec"]
+
+
+def run_pod_of(started: K8sRunLauncher, job: str, tags: Mapping[str, str]) -> Object:
+    """The pod of a run with these tags, as the launcher would start it."""
+    return rendered(started, started.get_container_context_for_run(DagsterRun(job_name=job, tags=tags)))
+
+
+@pytest.fixture
+def run_pod(started: K8sRunLauncher) -> Object:
+    return run_pod_of(started, "loans_retrain", {})
 
 
 def mounts(container: Object) -> set[str]:
@@ -205,28 +226,95 @@ def test_a_run_pod_sees_what_the_code_location_sees(run_pod: Object):
     assert run_pod["securityContext"]["fsGroup"] == code["securityContext"]["fsGroup"]
 
 
-def test_a_training_pod_asks_for_what_the_product_declares():
-    product = ModelProduct.model_validate(
-        {
-            "name": "loans",
-            "source": {"path": "loans.csv"},
-            "label": {"column": "approved"},
-            "features": ["age"],
-            "compute": {"gpu": 1, "cpu": 4, "memory": "16Gi"},
-        }
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A deployment whose nodes with GPUs have a label."""
+    return replace(deployment(tmp_path_factory.mktemp("k8s")), gpu_nodes={"nvidia.com/gpu.present": "true"})
+
+
+@pytest.fixture(scope="module")
+def houses(place: Settings) -> dg.Definitions:
+    """A product whose trainings need little in Bath, and two GPUs in York."""
+    york = Need(gpu=2, cpu=8, memory="64Gi")
+    product = HOUSES.model_copy(update={"compute": Compute(cpu=0.5, memory="512Mi", segments={"york": york})})
+    bound = dg.Definitions(resources={"platform": Platform(), "mlflow": mlflow_resource(place)})
+    return dg.Definitions.merge(build_definitions(product, place), bound)
+
+
+def asked(spec: Object) -> Object:
+    [container] = spec["containers"]
+    return container["resources"]
+
+
+def tags_of(houses: dg.Definitions, job: str, partition: str) -> Mapping[str, str]:
+    return houses.resolve_job_def(job).get_tags_for_partition_key(partition, selected_asset_keys=None)
+
+
+def test_the_pod_of_a_training_asks_for_what_its_segment_declares(started: K8sRunLauncher, houses: dg.Definitions):
+    small, large = (
+        run_pod_of(started, "houses_retrain", tags_of(houses, "houses_retrain", f"{town}|2026-01-05"))
+        for town in ("bath", "york")
     )
 
-    step = get_user_defined_k8s_config(model_asset(product).op.tags)
+    assert asked(small) == {"requests": {"cpu": "0.5", "memory": "512Mi"}, "limits": {"memory": "512Mi"}}
+    assert asked(large) == {
+        "requests": {"cpu": "8", "memory": "64Gi", "nvidia.com/gpu": "2"},
+        "limits": {"memory": "64Gi", "nvidia.com/gpu": "2"},
+    }
 
-    job = construct_dagster_k8s_job(
-        DagsterK8sJobConfig(job_image="mlops-assets:1", dagster_home="/opt/dagster"),
-        args=["dagster", "api", "execute_step"],
-        job_name="step",
-        user_defined_k8s_config=step,
+
+def test_only_a_pod_with_gpus_goes_to_a_node_that_has_them(started: K8sRunLauncher, houses: dg.Definitions):
+    small, large = (
+        run_pod_of(started, "houses_retrain", tags_of(houses, "houses_retrain", f"{town}|2026-01-05"))
+        for town in ("bath", "york")
     )
-    [container] = job.spec.template.spec.containers
-    assert container.resources.requests == {"cpu": "4", "memory": "16Gi", "nvidia.com/gpu": "1"}
-    assert container.resources.limits == {"memory": "16Gi", "nvidia.com/gpu": "1"}
+
+    assert large["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
+    assert large["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+    assert large["securityContext"]["fsGroup"] == 10001  # what the launcher says of every pod is still there
+    assert small.keys().isdisjoint({"nodeSelector", "tolerations"})
+
+
+def test_the_pod_of_data_is_as_any_other(started: K8sRunLauncher, houses: dg.Definitions, run_pod: Object):
+    made = run_pod_of(started, "houses_data", tags_of(houses, "houses_data", "york|2026-01-05"))
+
+    assert asked(made) == asked(run_pod) == launcher()["run_k8s_config"]["container_config"]["resources"]
+
+
+def test_a_training_that_a_person_picked_in_the_graph_has_a_pod_for_the_largest_segment(
+    started: K8sRunLauncher, houses: dg.Definitions
+):
+    any_run = started.get_container_context_for_run(DagsterRun(job_name="__ASSET_JOB"))
+    tags = houses.resolve_implicit_global_asset_job_def().get_node_named("houses__model").definition.tags
+
+    step = rendered(started, any_run.merge(K8sContainerContext(run_k8s_config=get_user_defined_k8s_config(tags))))
+
+    assert asked(step)["limits"] == {"memory": "64Gi", "nvidia.com/gpu": "2"}
+
+
+def test_only_what_a_person_picked_runs_in_step_pods(place: Settings):
+    defs = {pods: build(replace(place, defs=PACKAGE / "defs", step_pods=pods)) for pods in (True, False)}
+
+    picked = [defs[pods].resolve_implicit_global_asset_job_def().executor_def.name for pods in (True, False)]
+    jobs = [defs[True].resolve_job_def(f"loans_{name}").executor_def.name for name in ("data", "retrain", "deploy")]
+
+    assert picked == ["k8s", "in_process"]
+    assert jobs == ["in_process"] * 3
+
+
+def test_the_cluster_has_step_pods_and_labels_for_gpus(monkeypatch: pytest.MonkeyPatch):
+    [environment] = [found for found in objects() if found["metadata"]["name"] == "mlops-environment"]
+    for name, value in environment["data"].items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MLOPS_ASSETS_GPU_NODES", "nvidia.com/gpu.present=true, zone=a")
+
+    settings = load_settings()
+
+    assert settings.step_pods
+    assert settings.gpu_nodes == {"nvidia.com/gpu.present": "true", "zone": "a"}
+    monkeypatch.setenv("MLOPS_ASSETS_GPU_NODES", "nvidia.com/gpu.present")
+    with pytest.raises(ValueError, match=r"'nvidia.com/gpu.present' is no label; right is name=value,name=value"):
+        load_settings()
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed; it renders the overlays")
@@ -243,3 +331,17 @@ def test_an_overlay_renders_and_run_pods_use_the_image_of_the_code_location(over
     variables = {variable["name"]: variable.get("value") for variable in container["env"]}
 
     assert variables["DAGSTER_CURRENT_IMAGE"] == container["image"]
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed; it renders the overlays")
+def test_with_gpus_only_what_trains_has_the_large_image_and_pods_find_the_nodes():
+    done = subprocess.run(
+        ["kubectl", "kustomize", str(K8S / "overlays" / "gpu")], capture_output=True, text=True, check=True
+    )
+    found = list(yaml.safe_load_all(done.stdout))
+
+    ours = {name_of(each): pod(each)["containers"][0]["image"] for each in found if each["kind"] == "Deployment"}
+    [environment] = [each for each in found if each["metadata"]["name"] == "mlops-environment"]
+
+    assert ours == {"code": "mlops-assets:1-gpu", "daemon": "mlops-assets:1", "webserver": "mlops-assets:1"}
+    assert environment["data"]["MLOPS_ASSETS_GPU_NODES"] == "nvidia.com/gpu.present=true"

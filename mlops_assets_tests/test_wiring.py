@@ -18,7 +18,7 @@ from mlops_assets.evidence.step import NotReady, Prepared, Step
 from mlops_assets.product import Stage
 from mlops_assets.settings import Settings, exports
 from mlops_assets.windows import Grid
-from mlops_assets.wiring import Look, Platform, Told, job, overdue_after, step_asset
+from mlops_assets.wiring import Look, Platform, Told, overdue_after, step_asset
 from mlops_assets_tests.houses import HOUSES, deployment
 
 FACTS = {"words": "all well", "rows_seen": 2, "share": 0.5, "fine": True, "kinds": ["a", "b"], "nothing": None}
@@ -116,6 +116,22 @@ def test_a_skipped_step_says_so_and_what_follows_still_runs(instance: dg.Dagster
     assert checks(second).keys() == CHECKS.keys()
 
 
+def test_a_materialization_says_what_it_took_and_a_skipped_one_took_nothing(
+    settings: Settings, instance: dg.DagsterInstance
+):
+    first, second = (materialization(run(instance)).metadata for _ in range(2))
+
+    held = Archive(settings.home).held(str(first["record"].value))
+    assert held.envelope.cost is not None
+    assert [first[name].value for name in ("cpu_s", "gpu_s", "bytes")] == [
+        held.envelope.cost.cpu_s,
+        0.0,
+        held.envelope.cost.bytes_written,
+    ]
+    assert first["bytes"].value == held.envelope.files[0].size
+    assert [second[name].value for name in ("cpu_s", "gpu_s", "bytes")] == [0.0, 0.0, 0]
+
+
 @pytest.mark.usefixtures("settings")
 def test_a_weak_check_warns_and_a_failed_one_stops_what_follows(instance: dg.DagsterInstance):
     weak, failed = run(instance), run(instance, "tuesday")
@@ -206,11 +222,3 @@ def test_of_two_runs_of_a_partition_at_once_one_makes_it_and_the_other_finds_it_
 )
 def test_what_never_ends_is_overdue_after_two_windows(grid: Grid | None, delay: timedelta, expected: timedelta | None):
     assert overdue_after(grid, delay) == expected
-
-
-def test_a_run_may_last_as_long_as_the_product_says():
-    product = HOUSES.model_copy(update={"compute": HOUSES.compute.model_copy(update={"minutes": 90})})
-
-    defined = job(product, "data", [Stage.DATASET])
-
-    assert (defined.name, (defined.tags or {})["dagster/max_runtime"]) == ("houses_data", "5400")

@@ -19,6 +19,8 @@ from mlops_assets.alerting.history import History
 from mlops_assets.alerting.notifier import Notifier
 from mlops_assets.alerting.runs import Runs, followed, run_alerts, settled
 from mlops_assets.alerting.serving import deployment_alerts, rollback_alerts, unsealed_alerts
+from mlops_assets.alerting.spending import spending_alerts
+from mlops_assets.alerting.waiting import waiting_alerts
 from mlops_assets.alerting.windows import failed_checks, live_alerts, without
 from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.ledger import stamp
@@ -115,8 +117,10 @@ def _of_product(product: ModelProduct, view: View) -> Iterator[Found]:
     yield from failed_checks(name, heads, ui)
     yield from run_alerts(view.runs, name, explained, ui)
     yield from decision_alerts(product, view.settings, archive, view.orchestrator.launched)
+    yield from waiting_alerts(product, view.settings, archive, view.now)
     yield from deployment_alerts(product, view.settings, view.now)
     yield from rollback_alerts(product, view.settings, archive)
+    yield from spending_alerts(product, archive, view.now, ui)
     yield from unsealed_alerts(product, view.settings, archive, heads, view.now)
     yield from sensor_alerts(name, view.orchestrator.sensors(name), view.now, ui)
     yield from overdue_alerts(name, view.orchestrator.overdue(name), ui)

@@ -1,7 +1,6 @@
 """Records on disk, and the one way a step is made: look up its recipe, run it only if new, write down what came."""
 
 import os
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ import polars as pl
 
 from mlops_assets.evidence.chain import Chain
 from mlops_assets.evidence.code import origin
+from mlops_assets.evidence.cost import Meter
 from mlops_assets.evidence.ledger import Ledger, stamp
 from mlops_assets.evidence.records import (
     BrokenEvidence,
@@ -33,11 +33,15 @@ from mlops_assets.evidence.store import Store, replace
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """What a step computed: tables, and files as (bytes, suffix), by name. The first is what later steps build on."""
+    """What a step computed: tables, and files as (bytes, suffix), by name. The first is what later steps build on.
+
+    `gpu_s` is how long it used GPUs, in s, summed over them.
+    """
 
     outputs: Mapping[str, pl.DataFrame | tuple[bytes, str]]
     checks: tuple[Check, ...] = ()
     facts: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    gpu_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +82,7 @@ class Archive:
         if known is not None:
             self._point(recipe.place, known.id)
             return Held(id=known.id, record=known.record, envelope=known.envelope, skipped=True)
-        began = time.monotonic()
-        built = build()
+        meter, built = Meter(), build()
         stored = [self._put(name, output) for name, output in built.outputs.items()]
         record = Record(
             recipe=recipe.id,
@@ -99,7 +102,8 @@ class Archive:
             at=stamp(datetime.now(UTC)),
             host=node(),
             run_id=run_id,
-            duration_s=f"{time.monotonic() - began:.3f}",
+            duration_s=f"{meter.wall_s:.3f}",
+            cost=meter.cost(stored, rows_in=sum(self._rows(each) for each in inputs), gpu_s=built.gpu_s),
         )
         return self._keep(record, envelope)
 
@@ -135,7 +139,7 @@ class Archive:
 
     def has(self, record_id: str) -> bool:
         """Return whether there is a record of this id."""
-        return self._path("records", record_id).exists()
+        return self._path("records", record_id).is_file()
 
     def held(self, record_id: str) -> Held:
         """Return a record and its envelope, both compared with their hashes.
@@ -143,17 +147,33 @@ class Archive:
         Raises:
             BrokenEvidence: If one is missing or changed.
         """
-        record = msgspec.json.decode(self._verified("records", record_id), type=Record)
+        record = self.record(record_id)
         pointer = self._path("records", record_id).with_suffix(".envelope")
         if not pointer.exists():
             raise BrokenEvidence(str(pointer), "missing; it names the record's envelope")
         named = pointer.read_bytes().decode(errors="replace")
-        if not (path := self._path("envelopes", named)).exists():
+        if not (path := self._path("envelopes", named)).is_file():
             raise BrokenEvidence(str(pointer), f"changed, or missing is what it names, {path}")
-        envelope = msgspec.json.decode(self._verified("envelopes", named), type=Envelope)
+        envelope = self.envelope(named)
         if envelope.record != record_id:
             raise BrokenEvidence(str(pointer), f"changed; it names the envelope of record {envelope.record[:12]}…")
         return Held(id=record_id, record=record, envelope=envelope)
+
+    def record(self, record_id: str) -> Record:
+        """Return a record, compared with its hash.
+
+        Raises:
+            BrokenEvidence: If it is missing or changed.
+        """
+        return msgspec.json.decode(self._verified("records", record_id), type=Record)
+
+    def envelope(self, sha: str) -> Envelope:
+        """Return the envelope of this hash, as the journal names it; of a record made twice it names both.
+
+        Raises:
+            BrokenEvidence: If it is missing or changed.
+        """
+        return msgspec.json.decode(self._verified("envelopes", sha), type=Envelope)
 
     def table(self, held: Held, name: str) -> pl.DataFrame:
         """Return a table that a record names, its bytes compared first."""
@@ -162,6 +182,11 @@ class Archive:
     def data(self, held: Held, name: str) -> bytes:
         """Return the bytes of a file that a record names, compared first."""
         return self.store.get_bytes(held.file(name))
+
+    def _rows(self, read: Input) -> int:
+        """Return how many rows the output that was read has."""
+        outputs = self.record(read.record).outputs if self.has(read.record) else []
+        return next((output.rows or 0 for output in outputs if output.root == read.root), 0)
 
     def _put(self, name: str, output: pl.DataFrame | tuple[bytes, str]) -> tuple[Output, File]:
         if isinstance(output, pl.DataFrame):
@@ -194,7 +219,7 @@ class Archive:
 
     def _verified(self, kind: str, sha: str) -> bytes:
         path = self._path(kind, sha)
-        if not path.exists():
+        if not path.is_file():
             raise BrokenEvidence(str(path), "missing")
         data = path.read_bytes()
         if digest(data) != sha:

@@ -5,7 +5,8 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +24,7 @@ PLATFORM = (
     "mlops_assets.settings",
     "mlops_assets.windows",
 )
+USERS = "mlops_assets.defs."
 
 
 @cache
@@ -35,17 +37,37 @@ def code_id(*modules: str) -> str:
     Raises:
         ModuleNotFoundError: If a module does not exist.
     """
-    seen: dict[str, str] = {}
-    waiting = list(modules)
-    own = {module.partition(".")[0] for module in modules} | {"mlops_assets"}
-    while waiting:
-        module = waiting.pop()
-        if module in seen or module.startswith(PLATFORM):
-            continue
-        seen[module], imported = _read(module)
-        waiting += [name for name in imported if name.partition(".")[0] in own and _is_module(name)]
-    body = [f"{name} {seen[name]}" for name in sorted(seen)] + [f"{name}=={_version(name)}" for name in LIBRARIES]
+    body = [f"{name} {_read(name)[0]}" for name in _closure(modules)]
+    body += [f"{name}=={version}" for name, version in libraries(*modules).items()]
     return hashlib.sha256("\n".join(body).encode()).hexdigest()
+
+
+def libraries(*modules: str) -> dict[str, str]:
+    """Return the versions of the libraries that the platform computes with, and of those that users' modules import."""
+    own = _tops(modules)
+    users = [name for name in _closure(modules) if not name.startswith("mlops_assets.") or name.startswith(USERS)]
+    named = {imported.partition(".")[0] for name in users for imported in _read(name)[1]}
+    foreign = named - own - set(LIBRARIES) - sys.stdlib_module_names
+    return {name: _version(name) for name in (*LIBRARIES, *sorted(foreign))}
+
+
+@cache
+def sources(*modules: str) -> dict[str, bytes]:
+    """Return the source files, by path, of `modules`, of all that they import from their own packages, and of these."""
+    names = set(_closure(modules, without=()))
+    names |= {".".join(parts[:end]) for name in names for parts in [name.split(".")] for end in range(1, len(parts))}
+    specs = {name: importlib.util.find_spec(name) for name in sorted(names)}
+    packages = {name for name, spec in specs.items() if spec and spec.submodule_search_locations is not None}
+    return {name.replace(".", "/") + ("/__init__.py" if name in packages else ".py"): _source(name) for name in specs}
+
+
+def distribution(library: str) -> str | None:
+    """Return the name under which a library is installed, None if it is not: the module sklearn is scikit-learn's."""
+    try:
+        importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return min(_distributions().get(library, []), default=None)
+    return library
 
 
 def origin(code: str) -> Code:
@@ -63,6 +85,23 @@ def _origin() -> Code:
         lock=hashlib.sha256(lock.read_bytes()).hexdigest() if lock.exists() else None,
         image=image(),
     )
+
+
+def _closure(modules: tuple[str, ...], without: tuple[str, ...] = PLATFORM) -> list[str]:
+    """Return `modules` and all that they import from their own top-level packages, sorted; not the platform."""
+    seen: set[str] = set()
+    waiting, own = list(modules), _tops(modules)
+    while waiting:
+        module = waiting.pop()
+        if module in seen or module.startswith(without):
+            continue
+        seen.add(module)
+        waiting += [name for name in _read(module)[1] if name.partition(".")[0] in own and _is_module(name)]
+    return sorted(seen)
+
+
+def _tops(modules: tuple[str, ...]) -> set[str]:
+    return {module.partition(".")[0] for module in modules} | {"mlops_assets"}
 
 
 @cache
@@ -108,10 +147,14 @@ def _is_module(name: str) -> bool:
 
 
 def _version(library: str) -> str:
-    try:
-        return importlib.metadata.version(library)
-    except importlib.metadata.PackageNotFoundError:
-        return "absent"
+    """Return the version of a library by its name or by that of its module."""
+    named = distribution(library)
+    return importlib.metadata.version(named) if named else "absent"
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()
 
 
 def _git(*arguments: str) -> str | None:

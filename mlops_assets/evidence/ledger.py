@@ -9,11 +9,30 @@ import msgspec
 from mlops_assets.evidence.chain import Chain
 from mlops_assets.evidence.records import Json, Struct
 
-ActKind = Literal["register", "promote", "refuse", "rollback", "deploy", "pause", "resume", "retrain", "dismiss"]
+ActKind = Literal[
+    "register",
+    "promote",
+    "refuse",
+    "wait",
+    "rollback",
+    "deploy",
+    "pause",
+    "resume",
+    "retrain",
+    "dismiss",
+    "approve",
+    "reject",
+    "waive",
+    "adopt",
+]
 
 
 class Conflict(Exception):
     """Somebody else acted in between; read the ledger again and decide anew."""
+
+
+class Stopped(Conflict):
+    """Somebody said in between that it must not be: by a pause or a rejection."""
 
 
 class Act(Struct, frozen=True, kw_only=True):
@@ -63,6 +82,10 @@ class Ledger:
         acts = self.acts(product, "pause", "resume")
         return acts[-1] if acts and acts[-1].kind == "pause" else None
 
+    def rejected(self, product: str, record: str | None) -> Act | None:
+        """Return who rejected a candidate, if anybody did."""
+        return next((act for act in self.acts(product, "reject") if act.record == record), None)
+
     def add(self, act: Act) -> Act:
         """Append an act that needs no agreement about what came before."""
         with self.chain.writing():
@@ -87,14 +110,21 @@ class Ledger:
     def move_champion(self, act: Act, *, expected: int | None) -> Act:
         """Append a promotion or rollback if the segment's champion still is `expected` (compare-and-set).
 
+        Nothing is promoted that was rejected, or while the product is paused, even if that was said a moment ago.
+
         Raises:
-            Conflict: If it is another one by now.
+            Stopped: If it is rejected or paused by now.
+            Conflict: If the champion is another one by now.
         """
         with self.chain.writing():
             current = self.champion(act.product, act.segment or "")
             found = current.version if current else None
             if found != expected:
                 raise Conflict(f"{act.product}[{act.segment}]: the champion is {found}, expected {expected}")
+            if act.kind == "promote" and self.paused(act.product):
+                raise Stopped(f"{act.product} was paused meanwhile")
+            if act.kind == "promote" and self.rejected(act.product, act.record):
+                raise Stopped(f"{act.product}@{act.version} was rejected meanwhile")
             self.chain.append(msgspec.to_builtins(act))
         return act
 

@@ -138,8 +138,24 @@ class File(Struct, frozen=True, kw_only=True):
     size: int
 
 
+class Cost(Struct, frozen=True, kw_only=True):
+    """What making a record took: CPU and GPU time in s, the rows read and made, and the size of its files in bytes.
+
+    CPU time is that of the whole process with all its threads, and of the children that it waited for.
+    """
+
+    cpu_s: float
+    gpu_s: float = 0.0
+    rows_in: int = 0
+    rows_out: int = 0
+    bytes_written: int = 0
+
+
 class Envelope(Struct, frozen=True, kw_only=True):
-    """Where and when a record was made; outside its hash, itself hashed into the journal."""
+    """Where and when a record was made, and what that took; outside its hash, itself hashed into the journal.
+
+    An envelope from before costs were measured has none.
+    """
 
     record: str
     files: list[File]
@@ -147,6 +163,7 @@ class Envelope(Struct, frozen=True, kw_only=True):
     host: str
     run_id: str | None
     duration_s: str
+    cost: Cost | None = None
 
 
 def canonical(value: object) -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mlops_assets.evidence.archive import Archive, Built, Held
-from mlops_assets.evidence.records import Input, Place, Recipe
+from mlops_assets.evidence.records import BrokenEvidence, Input, Place, Recipe
 from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.settings import Settings
 
@@ -110,8 +110,16 @@ class Step(ABC):
         return held
 
     def optional(self, stage: Stage | str, partition: str) -> Held | None:
-        """Return the current record of an input that may be missing, but not failed."""
-        held = self.archive.head(self.place(partition, stage))
+        """Return the current record of an input that may be missing, but not failed.
+
+        Raises:
+            NotReady: If it failed a blocking check.
+            BrokenEvidence: If what is named as its record is missing, changed, or that of another place.
+        """
+        place = self.place(partition, stage)
+        held = self.archive.head(place)
+        if held is not None and held.record.place != place:
+            raise BrokenEvidence(str(place), f"changed; its head names a record of {held.record.place}")
         if held is not None and held.record.failed:
             raise NotReady(f"{held.record.place} failed its check: {', '.join(held.record.failed)}")
         return held

@@ -20,6 +20,7 @@ from mlops_assets.evidence.records import Check, Place, Recipe
 from mlops_assets.monitoring.steps import verdict_built
 from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.retraining.stored import Decisions, Stored
+from mlops_assets.rules import Spending
 from mlops_assets.serving.deploy import Deployment, write_deployment
 from mlops_assets.serving.workers import Registration, Worker
 from mlops_assets.settings import Settings
@@ -254,6 +255,24 @@ def test_a_rollback_is_told_and_is_over_with_the_next_champion(settings: Setting
 
     assert outbox.titles == ["houses bath: rollback", "houses bath: rollback is over"]
     assert "rolled back to version 1 by ana (asserted): it sells nothing" in outbox.sent[0][1].body
+
+
+def test_a_budget_that_is_exceeded_is_told_once_and_its_end_too(settings: Settings):
+    recipe = Recipe(place=Place(product="houses", stage="model", partition="bath|2026-01-05"), code="test")
+    built = Built(outputs={"model": (b"1", "txt")}, gpu_s=7200)
+    Archive(settings.home).make(recipe, [], lambda: built)
+    limits = {"cpu_hours": 1, "gpu_hours": 1.5, "per": "30d"}
+    product = HOUSES.model_copy(update={"spending": Spending.model_validate(limits)})
+
+    outbox = looked(settings, at=datetime.now(UTC), product=product)
+    looked(settings, outbox=outbox, at=datetime.now(UTC) + MINUTE, product=product)
+    looked(settings, outbox=outbox, at=datetime.now(UTC) + timedelta(days=31), product=product)
+
+    assert outbox.titles == ["houses: over budget", "houses: over budget is over"]
+    assert outbox.sent[0][1].body.splitlines() == [
+        "2 of 1.5 GPU hours were used in the last 30 days; mlops-assets costs houses",
+        "http://127.0.0.1:3000/assets/houses/costs",
+    ]
 
 
 def test_windows_that_stay_unsealed_are_told_after_a_while(settings: Settings):
