@@ -1,5 +1,6 @@
 """A candidate -> the decision on it, and the promotion in the ledger. An act: never skipped, it reconciles."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -8,17 +9,27 @@ import polars as pl
 
 from mlops_assets.evidence.archive import Built, Held
 from mlops_assets.evidence.code import code_id
-from mlops_assets.evidence.ledger import Act, Conflict, stamp
+from mlops_assets.evidence.ledger import Act, Conflict, Stopped, stamp
 from mlops_assets.evidence.records import Check, Json, Recipe
 from mlops_assets.evidence.step import NotReady, Prepared, Step, parse
-from mlops_assets.features.transform import Transform
 from mlops_assets.product import Stage
-from mlops_assets.registry.gate import Claim, Evidence, Verdict, judge
-from mlops_assets.training.model import decode_spec, label_codes, to_matrix
-from mlops_assets.training.trainers import load_predictor
+from mlops_assets.registry.adopted import is_adopted, judged_adopted
+from mlops_assets.registry.approvals import Case, Standing, agreed, considered, standing, waivers
+from mlops_assets.registry.criteria import WAIVABLE
+from mlops_assets.registry.gate import Verdict, Waiver
+from mlops_assets.registry.pending import GATES, case_of
+from mlops_assets.registry.people import People, read_people
+from mlops_assets.registry.scored import Judged, judged
 
-REQUIRED = ("trained_on_named_rows",)
-KEEP = "keep the function and columns that a champion learned from, and give new ones other names"
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What a decision rests on beside the models: the registration, what people did, and who they are."""
+
+    registered: Act | None
+    acts: Sequence[Act]
+    people: People
+    case: Case
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,41 +42,62 @@ class ChampionStep(Step):
         return Stage.CHAMPION
 
     def prepare(self, partition: str) -> Prepared:
-        """Return the decision's recipe: the candidate, the champion as it is, and the decision before this one."""
+        """Return the decision's recipe: the candidate, the champion as it is, what people did, the decision before."""
         candidate = self.input(Stage.MODEL, partition)
         current = self.archive.ledger.champion(self.product.name, parse(partition)[0])
         before = self.archive.head(self.place(partition))
         champion = self.archive.held(current.record) if current and current.record else None
-        state = {"champion": current.record or "" if current else "", "predecessor": before.id if before else ""}
+        seen = self._seen(candidate)
+        state = {
+            "champion": current.record or "" if current else "",
+            "predecessor": before.id if before else "",
+            "acts": considered(seen.acts, seen.case),
+            "people": seen.people.sha256,
+        }
         recipe = Recipe(
             place=self.place(partition),
             inputs=[(str(candidate.record.place), candidate.record.root)],
-            params={"gate": self.product.gate.model_dump(mode="json")},
+            params=self.product.model_dump(mode="json", include={"gate", "decide", "value", "groups", "approval"}),
             seed=self.product.seed,
             state=state,
-            code=code_id("mlops_assets.registry.gate"),
+            code=code_id("mlops_assets.registry.scored"),
         )
         inputs = [candidate.as_input()] + ([champion.as_input()] if champion else [])
-        return Prepared(recipe=recipe, inputs=inputs, build=lambda: self._decide(partition, candidate, champion))
+        return Prepared(recipe=recipe, inputs=inputs, build=lambda: self._decide(partition, candidate, champion, seen))
 
-    def _decide(self, partition: str, candidate: Held, champion: Held | None) -> Built:
+    def _seen(self, candidate: Held) -> Seen:
+        acts = self.archive.ledger.acts(self.product.name)
+        registered = next((act for act in acts if act.kind == "register" and act.record == candidate.id), None)
+        people = read_people(self.settings.defs)
+        return Seen(registered=registered, acts=acts, people=people, case=case_of(candidate, registered))
+
+    def _decide(self, partition: str, candidate: Held, champion: Held | None, seen: Seen) -> Built:
         """Judge the candidate; if it wins, move the champion. The ledger refuses if somebody moved it meanwhile."""
-        registered = next(
-            (act for act in self.archive.ledger.acts(self.product.name, "register") if act.record == candidate.id), None
-        )
+        registered, now = seen.registered, datetime.now(UTC)
         if registered is None:
             raise NotReady(f"{candidate.record.place} is not registered; materialize it again")
         if self.archive.ledger.paused(self.product.name):
             raise NotReady(f"{self.product.name} is paused; mlops-assets resume {self.product.name}")
-        verdict = self._judged(candidate, champion)
+        if is_adopted(candidate.record):
+            found = judged_adopted(candidate, champion, seen.acts, self.product.gate.metric)
+        else:
+            found = judged(self, candidate, champion, waived=_waivable(seen, now))
+        at_last = datetime.now(UTC)  # judging takes its time, and an approval may end meanwhile
+        where = standing(seen.acts, seen.people, self.product.approval, seen.case, at_last)
+        verdict = agreed(found.verdict, where)
         if verdict.promote:
-            self._promote(self._act("promote", partition, registered, verdict), champion)
-        elif verdict.answer == "refuse" and not self._refused(candidate):
-            self.archive.ledger.add(self._act("refuse", partition, registered, verdict))
+            self._promote(self._act("promote", partition, registered, verdict, where), champion)
+        elif verdict.answer in ("refuse", "wait") and _latest(seen.acts, candidate) != verdict.answer:
+            kind = "wait" if verdict.answer == "wait" else "refuse"
+            self.archive.ledger.add(self._act(kind, partition, registered, verdict, where))
+        return self._told(partition, registered, found, verdict, where)
+
+    def _told(self, partition: str, registered: Act, found: Judged, verdict: Verdict, where: Standing) -> Built:
+        reasons: list[Json] = list(verdict.reasons)
         facts: dict[str, Json] = {
             "answer": verdict.answer,
             "version": registered.version,
-            "reasons": list(verdict.reasons),
+            "reasons": reasons,
             "metric": verdict.metric,
             "candidate": verdict.candidate_value,
             "champion": verdict.champion_value,
@@ -76,70 +108,23 @@ class ChampionStep(Step):
         decision = pl.DataFrame(
             {"answer": [verdict.answer], "reason": ["; ".join(verdict.reasons)], "version": [registered.version]}
         )
-        passed = verdict.answer in ("promote", "keep")
-        return Built(
-            outputs={"decision": decision},
-            checks=(
-                Check(
-                    name="gate",
-                    passed=passed,
-                    severity="warn",
-                    blocking=False,
-                    facts={"reasons": list(verdict.reasons)},
-                ),
-            ),
-            facts=facts,
-        )
+        passed = verdict.answer in ("promote", "keep", "wait")
+        gate = Check(name="gate", passed=passed, severity="warn", blocking=False, facts={"reasons": reasons})
+        asked = (_approved(verdict, where),) if self.product.approval else ()
+        facts |= asked[0].facts if asked else {}
+        outputs = {"decision": decision, **found.outputs}
+        return Built(outputs=outputs, checks=(*found.checks, gate, *asked), facts=facts)
 
-    def _judged(self, candidate: Held, champion: Held | None) -> Verdict:
-        holdout = self.archive.table(candidate, "holdout")
-        task = self.product.label.kind
-        evidence = self._evidence(candidate, candidate, holdout)
-        against = self._evidence(champion, candidate, holdout) if champion else None
-        return judge(evidence, against, self.product.gate, self.product.seed, task=task, required=REQUIRED)
-
-    def _evidence(self, model: Held, candidate: Held, holdout: pl.DataFrame) -> Evidence:
-        """Return what is known of `model`, scored on the candidate's held-out rows."""
-        spec = decode_spec(self.archive.data(model, "spec"))
-        scores, problem = None, ""
-        try:
-            matrix = to_matrix(self._seen_by(model, candidate, holdout), spec)
-            scores = load_predictor(spec, self.archive.data(model, "model"))(matrix)
-        except (LookupError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
-            problem = f"{str(error).partition(chr(10))[0]}; {KEEP}"
-        made = datetime.fromisoformat(model.envelope.at)
-        return Evidence(
-            record=model.id,
-            window=parse(model.record.place.partition)[1],
-            made=made,
-            rows=candidate.record.output("holdout").root,
-            labels=label_codes(holdout["_label"], spec),
-            scores=scores,
-            problem=problem,
-            claims=tuple(
-                Claim(name=check.name, record=model.id, passed=check.passed, at=made)
-                for check in model.record.checks
-                if check.severity == "error"
-            ),
-        )
-
-    def _seen_by(self, model: Held, candidate: Held, holdout: pl.DataFrame) -> pl.DataFrame:
-        """Return the held-out rows as `model` sees them: its own features, made anew where the candidate has others."""
-        mine, new = (decode_spec(self.archive.data(each, "spec")) for each in (model, candidate))
-        if (mine.transform, mine.features) == (new.transform, new.features):
-            return holdout
-        features = [self.archive.held(each.record) for each in candidate.record.inputs]
-        datasets = [self.archive.held(each.record) for held in features for each in held.record.inputs]
-        rows = pl.concat([self.archive.table(held, "dataset") for held in datasets], how="diagonal_relaxed")
-        keys = holdout.select("_key", "_time")
-        known = keys.join(rows, on=["_key", "_time"], how="left", nulls_equal=True, maintain_order="left")
-        return Transform(mine.transform or mine.features).apply(known.lazy()).collect()
-
-    def _refused(self, candidate: Held) -> bool:
-        return any(act.record == candidate.id for act in self.archive.ledger.acts(self.product.name, "refuse"))
-
-    def _act(self, kind: Literal["promote", "refuse"], partition: str, registered: Act, verdict: Verdict) -> Act:
+    def _act(
+        self,
+        kind: Literal["promote", "refuse", "wait"],
+        partition: str,
+        registered: Act,
+        verdict: Verdict,
+        where: Standing,
+    ) -> Act:
         segment, window = parse(partition)
+        approvals: dict[str, Json] = {"approvals": [each.act for each in where.agreed]} if where.agreed else {}
         return Act(
             kind=kind,
             product=self.product.name,
@@ -149,7 +134,7 @@ class ChampionStep(Step):
             by="gate",
             reason="; ".join(verdict.reasons),
             at=stamp(datetime.now(UTC)),
-            facts={"window": window},
+            facts={"window": window, **approvals},
         )
 
     def _promote(self, act: Act, champion: Held | None) -> None:
@@ -159,5 +144,25 @@ class ChampionStep(Step):
             raise NotReady(raced)
         try:
             self.archive.ledger.move_champion(act, expected=current.version if current else None)
+        except Stopped as problem:
+            raise NotReady(f"{problem}; nothing was promoted") from problem
         except Conflict as problem:
             raise NotReady(raced) from problem
+
+
+def _waivable(seen: Seen, now: datetime) -> dict[str, Waiver]:
+    """Return the waivers in force, less those of what cannot be waived."""
+    found = waivers(seen.acts, seen.people, seen.case, now)
+    return {name: waiver for name, waiver in found.items() if name in WAIVABLE}
+
+
+def _latest(acts: Sequence[Act], candidate: Held) -> str | None:
+    """Return the gate's latest word on a candidate."""
+    return next((act.kind for act in reversed(acts) if act.kind in GATES and act.record == candidate.id), None)
+
+
+def _approved(verdict: Verdict, where: Standing) -> Check:
+    """Return the check that says who has agreed, and who still has to."""
+    by: list[Json] = [f"{each.role}: {each.by}, until {each.until:%Y-%m-%d %H:%M} UTC" for each in where.agreed]
+    facts: dict[str, Json] = {"agreed": by, "missing": list(where.missing), "not_counted": list(where.ignored)}
+    return Check(name="approved", passed=verdict.answer != "wait", severity="warn", blocking=False, facts=facts)
