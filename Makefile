@@ -56,8 +56,8 @@ bench: .venv/full ## the headline figures, each beside its peer: make bench [ONL
 	@.venv/bin/python -m benchmarks $(ONLY)
 
 .PHONY: chaos
-chaos: .venv/full ## kill the demo, `up`, a backfill and the sensors in N places: make chaos [N=3]
-	@CHAOS_PLACES=$(or $(N),3) .venv/bin/pytest -m chaos
+chaos: .venv/full ## kill all in N places, try the gate for STEPS steps: make chaos [N=3] [STEPS=100000]
+	@CHAOS_PLACES=$(or $(N),3) GATE_STEPS=$(or $(STEPS),100000) .venv/bin/pytest -m chaos
 
 .PHONY: clean
 clean: ## remove what can be made again; the evidence in .mlops_assets stays

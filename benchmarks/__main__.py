@@ -26,6 +26,12 @@ FIGURES = (
     "electricity_gain_kept",
     "sea_gain_kept",
     "sensor_tick_10k_s",
+    "record_overhead_share",
+    "backfill_s_per_partition",
+    "daemon_s_per_run",
+    "train_overhead_lightgbm",
+    "train_overhead_torch",
+    "torch_gpu_vs_bare",
 )
 
 

@@ -13,7 +13,9 @@ from pydantic import BaseModel, ValidationError
 
 from mlops_assets import product as declaration
 from mlops_assets.intake.functions import BROKEN_CODE
+from mlops_assets.located import line_of
 from mlops_assets.product import ModelProduct
+from mlops_assets.rules import Searched, Trainer
 from mlops_assets.settings import Settings
 
 TYPE = "mlops_assets.ModelProduct"
@@ -85,13 +87,24 @@ def check_product(product: ModelProduct, settings: Settings) -> None:
     """
     from mlops_assets.evidence.archive import Archive
     from mlops_assets.intake.ingest import check_declaration
-    from mlops_assets.training.trainers import trainer_named
 
     check_declaration(Archive(settings.home), product, settings.root)
+    _check_trainer("trainer", product.trainer)
+    for place, each in enumerate(product.search.trainers if product.search else ()):
+        _check_trainer(f"search.trainers.{place}", each)
+
+
+def _check_trainer(field: str, asked: Trainer | Searched) -> None:
+    from mlops_assets.training.trainers import trainer_named
+
     try:
-        trainer_named(product.trainer.kind, product.trainer.params)
+        trainer_named(asked.kind)
     except LookupError as problem:
-        raise ValueError(f"trainer.params: {problem.args[0]}") from problem
+        raise ValueError(f"{field}.kind: {problem.args[0]}") from problem
+    try:
+        trainer_named(asked.kind, asked.params)
+    except LookupError as problem:
+        raise ValueError(f"{field}.params: {problem.args[0]}") from problem
 
 
 def read_folder(folder: Path) -> ModelProduct | None:
@@ -146,7 +159,7 @@ def _located(file: Path, problem: str) -> str:
         return f"{file}: {problem}"
     loc = tuple(int(step) if step.isdigit() else step for step in problem.partition(":")[0].split("."))
     named = loc[0] in ModelProduct.model_fields
-    line = _line(_node(file), ("attributes", *loc) if named else ("attributes",))
+    line = line_of(_node(file), ("attributes", *loc) if named else ("attributes",))
     return f"{file}:{line}: {'attributes.' if named else ''}{problem}"
 
 
@@ -157,7 +170,7 @@ def _problems(error: ValidationError) -> list[_Problem]:
 def _explained(file: Path, node: yaml.Node | None, problem: _Problem) -> str:
     if not problem.loc:
         return _located(file, _said(problem))
-    line = _line(node, ("attributes", *problem.loc))
+    line = line_of(node, ("attributes", *problem.loc))
     return f"{file}:{line}: attributes.{_field(problem)}: {_said(problem)}"
 
 
@@ -179,27 +192,15 @@ def _said(problem: _Problem, part: type[BaseModel] = ModelProduct) -> str:
 def _fields(model: type[BaseModel], loc: _Loc) -> Iterator[str]:
     """Yield the known field names of the part of the declaration at `loc`."""
     for step in loc:
-        annotation = model.model_fields[str(step)].annotation if str(step) in model.model_fields else None
+        if str(step) not in model.model_fields:  # a key of a map of parts, or a place in a list of them
+            continue
+        annotation = model.model_fields[str(step)].annotation
         inner = [a for a in (annotation, *getattr(annotation, "__args__", ())) if isinstance(a, type)]
         parts = [a for a in inner if issubclass(a, BaseModel)]
         if not parts:
             return
         model = parts[0]
     yield from model.model_fields
-
-
-def _line(node: yaml.Node | None, loc: _Loc) -> int:
-    """Return the line of the deepest part of `loc` that the file has."""
-    line = 1
-    for step in loc:
-        found = None
-        if isinstance(node, yaml.MappingNode):
-            found = next(((k, v) for k, v in node.value if k.value == str(step)), None)
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-            found = (node.value[step], node.value[step])
-        if found is not None:  # a step that the file lacks: a missing field, or the type that pydantic tried
-            line, node = found[0].start_mark.line + 1, found[1]
-    return line
 
 
 def _from_python(file: Path) -> ModelProduct:

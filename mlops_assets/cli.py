@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from mlops_assets import commands
+from mlops_assets import candidates, commands
 from mlops_assets.evidence.ledger import Conflict
 from mlops_assets.evidence.records import BrokenEvidence
 from mlops_assets.evidence.step import NotReady
 from mlops_assets.settings import Settings, load_settings
 
 Command = Callable[[argparse.Namespace, Settings], int]
+KEY = "your private key (default: MLOPS_ASSETS_KEY); without one the act is only asserted"
 
 
 class Parsers(Protocol):
@@ -61,6 +62,7 @@ def command_parser() -> argparse.ArgumentParser:
     _backtests(parsers)
     _alerts(parsers)
     _acting(parsers)
+    _answering(parsers)
     return parser
 
 
@@ -118,9 +120,16 @@ def _reading(parsers: Parsers) -> None:
     trace.add_argument("ref")
     trace.add_argument("--budget", default="2s", help="time to spend on re-hashing tables")
     trace.add_argument("--verify", action="store_true", help="re-hash everything")
+    replay = _command(
+        parsers, "replay", commands.replay, "make a prediction or model again from its record, and compare", reads=True
+    )
+    replay.add_argument("ref", help="an inference id, product@version, or a model's record")
     why = _command(parsers, "why", commands.why, "the stored retraining decisions, and the drifts", reads=True)
     why.add_argument("product")
     why.add_argument("--since", help="ISO time of the product's clock")
+    costs = _command(parsers, "costs", commands.costs, "what products cost, by stage, model, retraining", reads=True)
+    costs.add_argument("product", nargs="?")
+    costs.add_argument("--since", help="ISO time; only what was made later (default: ever)")
 
 
 def _pages(parsers: Parsers) -> None:
@@ -154,6 +163,7 @@ def _acting(parsers: Parsers) -> None:
     retrain.add_argument("product")
     retrain.add_argument("--segment", help="only this segment (default: all)")
     retrain.add_argument("--reason", required=True)
+    retrain.add_argument("--key", type=Path, help=KEY)
     dismiss = _command(parsers, "dismiss", commands.dismiss, "close open alarms without a training")
     dismiss.add_argument("product")
     dismiss.add_argument("--alarm", help="only this one: the first digits of its record, as `why` shows them")
@@ -165,6 +175,32 @@ def _acting(parsers: Parsers) -> None:
     rollback.add_argument("--to", type=int, help="version (default: the champion before)")
     rollback.add_argument("--segment", help="only this segment (default: all)")
     rollback.add_argument("--reason", required=True)
+
+
+def _answering(parsers: Parsers) -> None:
+    key = _command(parsers, "key", candidates.key, "make a personal key, and print the line for the people file")
+    key.add_argument("name", help="as the people file is to have it")
+    key.add_argument("--out", type=Path, required=True, metavar="FILE", help="the private key; never overwritten")
+    approve = _command(
+        parsers, "approve", candidates.approve, "agree to a candidate; with the last role it is deployed"
+    )
+    approve.add_argument("candidate", metavar="PRODUCT@VERSION")
+    approve.add_argument("--role", help="may be left out where one has one of them")
+    reject = _command(parsers, "reject", candidates.reject, "reject a candidate: it is never promoted")
+    reject.add_argument("candidate", metavar="PRODUCT@VERSION")
+    for each in (approve, reject):
+        each.add_argument("--print", action="store_true", help="only print the signed statement, to paste into the UI")
+    waive = _command(parsers, "waive", candidates.waive, "let one candidate pass without one criterion of the gate")
+    waive.add_argument("candidate", metavar="PRODUCT@VERSION")
+    waive.add_argument("criterion", help="such as fairness")
+    waive.add_argument("--until", required=True, metavar="DATE", help="a date, which counts to its end, or a time")
+    adopt = _command(parsers, "adopt", candidates.adopt, "make an existing model file a segment's first champion")
+    adopt.add_argument("product")
+    adopt.add_argument("file", type=Path, help="LightGBM's text, or .safetensors with its spec.json beside")
+    adopt.add_argument("--segment", help="may be left out where there is one")
+    for each in (approve, reject, waive, adopt):
+        each.add_argument("--reason", required=True)
+        each.add_argument("--key", type=Path, help=KEY)
 
 
 def _command(

@@ -124,6 +124,15 @@ def trace(options: argparse.Namespace, settings: Settings) -> int:
     return proof.exit_code
 
 
+def replay(options: argparse.Namespace, settings: Settings) -> int:
+    """Make a prediction or a model again from its record; the exit code says whether it is equal."""
+    from mlops_assets.lineage.replay import replay, replay_lines
+
+    found = replay(settings, options.ref)
+    _print(options, found, replay_lines(found))
+    return found.exit_code
+
+
 def why(options: argparse.Namespace, settings: Settings) -> int:
     """Print a product's retraining decisions, and the drifts behind them."""
     from mlops_assets.operations.why import why, why_lines
@@ -183,6 +192,16 @@ def alerts(options: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def costs(options: argparse.Namespace, settings: Settings) -> int:
+    """Print what products cost."""
+    from mlops_assets.costs.shown import costs_lines
+    from mlops_assets.operations.costs import all_costs
+
+    found = all_costs(settings, options.product, options.since)
+    _print(options, found, costs_lines(found))
+    return 0
+
+
 def pause(options: argparse.Namespace, settings: Settings) -> int:
     """Pause a product."""
     from mlops_assets.operations.acts import hold
@@ -203,7 +222,8 @@ def retrain(options: argparse.Namespace, settings: Settings) -> int:
     """Ask for a training."""
     from mlops_assets.operations.asks import ask
 
-    print(ask(settings, options.product, segment=options.segment, reason=options.reason))
+    key = options.key or settings.key
+    print(ask(settings, options.product, segment=options.segment, reason=options.reason, key=key))
     return 0
 
 

@@ -39,9 +39,21 @@ def _built(settings: Settings) -> dg.Definitions:
     shared = dg.Definitions(
         sensors=[alerts_sensor(tuple(catalogue.products.values()))],
         resources={"platform": Platform(), "mlflow": mlflow_resource(settings)},
-        executor=dg.in_process_executor,
+        executor=_executor(settings),
     )
     return dg.Definitions.merge(*parts, shared)
+
+
+def _executor(settings: Settings) -> dg.ExecutorDefinition:
+    """Return what runs the steps of runs that are no job's: assets that a person picked in the UI.
+
+    Such a run carries no tags of its partition, so with `step_pods` each step has a pod as its own asset asks for it.
+    """
+    if not settings.step_pods:
+        return dg.in_process_executor
+    from dagster_k8s import k8s_job_executor
+
+    return k8s_job_executor
 
 
 def _others(settings: Settings) -> dg.Definitions:

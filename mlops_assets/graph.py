@@ -4,37 +4,44 @@ import dagster as dg
 
 from mlops_assets.annotations.assets import annotations_asset
 from mlops_assets.catalogue import check_product
+from mlops_assets.costs.assets import costs_asset, costs_schedule
 from mlops_assets.dataset.assets import dataset_asset
 from mlops_assets.dataset.sensors import data_sensor
 from mlops_assets.features.assets import features_asset
+from mlops_assets.jobs import job, whole_job
 from mlops_assets.monitoring.assets import drift_asset, performance_asset, profile_asset
 from mlops_assets.monitoring.sensors import seal_sensor
 from mlops_assets.product import DATA, RETRAIN, SEAL, ModelProduct, Stage
 from mlops_assets.registry.assets import champion_asset
+from mlops_assets.registry.jobs import approve_job
 from mlops_assets.retraining.sensors import retrain_sensor
 from mlops_assets.serving.assets import endpoint_asset, predictions_asset
 from mlops_assets.settings import Settings
 from mlops_assets.training.assets import model_asset
-from mlops_assets.wiring import external, job
+from mlops_assets.training.compute import pod_tags
+from mlops_assets.wiring import external
 
 
 def build_definitions(product: ModelProduct, settings: Settings) -> dg.Definitions:
-    """Return assets, checks, jobs, sensors and the schedule of `product`.
+    """Return assets, checks, jobs, sensors and schedules of `product`.
 
     Raises:
         ValueError: If the declaration names a file, column, function or parameter that is not there.
         BrokenEvidence: If what is stored of its source is not as it was written.
     """
     check_product(product, settings)
-    data, retrain, seal = job(product, "data", DATA), job(product, "retrain", RETRAIN), job(product, "seal", SEAL)
-    deploy = job(product, "deploy", (Stage.ENDPOINT,))
+    data, seal = job(product, "data", DATA), job(product, "seal", SEAL)
+    deploy = whole_job(product, "deploy", Stage.ENDPOINT)
+    pods = {each: pod_tags(product.compute.of(each), settings.gpu_nodes) for each in product.segments}
+    retrain = job(product, "retrain", RETRAIN, tags_of=pods.__getitem__)
+    decide = job(product, "decide", (Stage.CHAMPION, Stage.ENDPOINT))  # again, once people have agreed
     return dg.Definitions(
         assets=[
             external(product, "source", "Where rows and labels come from.", {"file"}),
             annotations_asset(product),
             dataset_asset(product),
             features_asset(product),
-            model_asset(product),
+            model_asset(product, settings.gpu_nodes),
             champion_asset(product),
             endpoint_asset(product),
             external(product, "traffic", "Requests that the endpoint answered; outcomes that were reported.", {"http"}),
@@ -43,9 +50,10 @@ def build_definitions(product: ModelProduct, settings: Settings) -> dg.Definitio
             profile_asset(product),
             drift_asset(product),
             performance_asset(product),
+            costs_asset(product),
         ],
-        jobs=[data, retrain, seal, deploy],
-        sensors=[data_sensor(product, data), seal_sensor(product, seal), retrain_sensor(product, retrain)],
+        jobs=[data, retrain, seal, deploy, decide, *([approve_job(product)] if product.approval else [])],
+        sensors=[data_sensor(product, data), seal_sensor(product, seal), retrain_sensor(product, retrain, decide)],
         schedules=[
             dg.ScheduleDefinition(
                 name=f"{product.name}_heartbeat",
@@ -53,6 +61,7 @@ def build_definitions(product: ModelProduct, settings: Settings) -> dg.Definitio
                 cron_schedule="0 * * * *",
                 description="Hourly: routes and aliases agree with the ledger, and every worker answers.",
                 default_status=dg.DefaultScheduleStatus.RUNNING,
-            )
+            ),
+            costs_schedule(product),
         ],
     )

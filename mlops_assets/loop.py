@@ -91,9 +91,9 @@ class Loop:
 
 
 def _problem(event: dg.DagsterEvent) -> str:
-    """Return what a step failed of, as its innermost cause says it, without the stack."""
+    """Return what a step failed of, as our own failure says it, else as its innermost cause does, without the stack."""
     error = event.step_failure_data.error
-    while error is not None and error.cause is not None:
+    while error is not None and error.cause is not None and error.cls_name != dg.Failure.__name__:
         error = error.cause
     said = error.message.strip().partition(": ")[2] if error else "failed"
     return f"{(event.step_key or '').rpartition('__')[2]}: {said}"

@@ -43,7 +43,7 @@ class Part(BaseModel):
 
 
 class Image(Part):
-    """A column of `source` that names image files, relative to the source's own folder, and what each has to be.
+    """A column of `source` that names image files, from the source's own folder on, and what each has to be.
 
     `sha256` names the column that holds the hash of the file's bytes, in hex.
     """
@@ -56,7 +56,10 @@ class Image(Part):
 
 
 class Source(Part):
-    """Where rows come from: a CSV, Parquet or NDJSON file, folder or glob, or a Python function."""
+    """Where rows come from: a CSV, Parquet or NDJSON file, folder or glob, or a Python function.
+
+    A function takes no argument; with `image` it takes the folder in which it may keep its files, as a Path.
+    """
 
     path: str | None = None
     function: str | None = None

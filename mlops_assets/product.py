@@ -137,7 +137,9 @@ class ModelProduct(Part):
             )
         listed = () if isinstance(self.features, str) else self.features
         source = self.source
-        roles = {source.time: "time", source.key: "key", source.subject: "subject", self.label.column: "label"}
+        label, image = self.label, source.image
+        roles = {source.time: "time", source.key: "key", source.subject: "subject", label.column: "label"}
+        roles |= {label.annotator: "annotator", image and image.sha256: "hash of an image"}
         for name in listed:
             if listed.count(name) > 1:
                 raise ValueError(f"`features` names {name!r} twice")
@@ -145,6 +147,23 @@ class ModelProduct(Part):
                 raise ValueError(f"the {roles[name]} {name!r} is among the features")
             if name in ("prediction", "loss"):
                 raise ValueError(f"no feature may be called {name!r}: monitoring uses that name; rename the column")
+        return self
+
+    @model_validator(mode="after")
+    def _images_and_judgements(self) -> Self:
+        source, image, annotator = self.source, self.source.image, self.label.annotator
+        if annotator is not None and source.key is None:
+            raise ValueError("label.annotator: nothing says which judgements are of one item; name its `source.key`")
+        if annotator is not None and annotator in (*source.roles, self.label.column):
+            raise ValueError(f"{annotator!r} names the annotator and has another role; a column has one")
+        if image is not None and image.column in (*source.roles, self.label.column, annotator, image.sha256):
+            raise ValueError(f"{image.column!r} names the image and has another role; a column has one")
+        if image is not None and not isinstance(self.features, str) and image.column in self.features:
+            right = "a function that makes numbers of it, with mlops_assets.features.images.pixels"
+            raise ValueError(f"features: {image.column!r} is an image; right is {right}")
+        for name, column in self.columns.items():
+            if column.type == "image" and (image is None or image.column != name):
+                raise ValueError(f"columns.{name}: an image is declared as `source.image`, with its size")
         return self
 
     @model_validator(mode="after")
@@ -169,8 +188,12 @@ class ModelProduct(Part):
                 raise ValueError(f"compute.segments: no segment {segment!r}; known: {', '.join(self.segments)}")
         if self.decide is not None and self.label.kind != "binary":
             raise ValueError(f"decide: a threshold cuts a probability; a {self.label.kind} label has none to cut")
+        if self.search is not None and (named := sorted({"kind", "params"} & self.trainer.model_fields_set)):
+            raise ValueError(f"trainer: `search` says what is tried; leave `{'` and `'.join(named)}` out of `trainer`")
         if self.gate.value is not None and self.value is None:
             raise ValueError("gate.value: nothing says what outcomes are worth; declare `value:` too")
+        if self.gate.calibration is not None and self.label.kind == "regression":
+            raise ValueError("gate.calibration: it is of probabilities; a regression gives none")
         if self.gate.fairness is not None and not self.groups:
             raise ValueError("gate.fairness: no groups to compare; list the columns in `groups:`")
         return self

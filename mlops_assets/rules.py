@@ -1,5 +1,7 @@
 """The rules of a declaration: how a model is trained, what it must reach, who has to agree, and what it may cost."""
 
+import re
+from difflib import get_close_matches
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -14,9 +16,9 @@ Latency = Annotated[Period, BeforeValidator(duration)]
 
 def _known_kind(kind: str) -> str:
     if kind not in TRAINERS and "." not in kind:
-        raise ValueError(
-            f"no trainer {kind!r}; known trainers: {', '.join(TRAINERS)}, or a function 'package.module.function'"
-        )
+        near = "".join(f" (did you mean {each!r}?)" for each in get_close_matches(kind, TRAINERS, n=1))
+        known = f"{', '.join(TRAINERS)}, or a function 'package.module.function'"
+        raise ValueError(f"no trainer {kind!r}{near}; known trainers: {known}")
     return kind
 
 
@@ -133,13 +135,30 @@ class Approval(Part):
     roles: Annotated[tuple[str, ...], Field(min_length=1)]
     expires: Period = Field(default="14d", validate_default=True)  # pyright: ignore[reportAssignmentType]
 
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if twice := next((role for role in self.roles if self.roles.count(role) > 1), None):
+            raise ValueError(f"`roles` names {twice!r} twice; a role is one person's")
+        return self
+
+
+def _memory(amount: object) -> object:
+    if isinstance(amount, str) and re.fullmatch(r"[1-9]\d*(Mi|Gi)", amount):
+        return amount
+    found = re.match(r"\s*([1-9]\d*)\s*([GM])", str(amount), re.IGNORECASE)
+    near = f"{found[1]}{found[2].upper()}i" if found else "512Mi or 16Gi"
+    raise ValueError(f"{amount!r} is no amount of memory; right is a whole number and Mi or Gi, such as {near}")
+
+
+Memory = Annotated[str, BeforeValidator(_memory)]
+
 
 class Need(Part):
     """What a training step asks of a machine, where it differs from the product's own `compute`."""
 
     gpu: Annotated[int, Field(ge=0, le=16)] | None = None
     cpu: Annotated[float, Field(gt=0)] | None = None
-    memory: Annotated[str, Field(pattern=r"^\d+(Mi|Gi)$")] | None = None
+    memory: Memory | None = None
     minutes: Annotated[int, Field(ge=1)] | None = None
 
 
@@ -151,7 +170,7 @@ class Compute(Part):
 
     gpu: Annotated[int, Field(ge=0, le=16)] = 0
     cpu: Annotated[float, Field(gt=0)] = 1
-    memory: Annotated[str, Field(pattern=r"^\d+(Mi|Gi)$")] = "2Gi"
+    memory: Memory = "2Gi"
     minutes: Annotated[int, Field(ge=1)] = 60
     cpu_if_no_gpu: bool = False
     segments: dict[str, Need] = Field(default_factory=dict[str, Need])

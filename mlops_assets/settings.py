@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,8 @@ class Settings:
     """Where this deployment keeps and finds things.
 
     `home` holds evidence, logs and state; relative source paths start from `root`; `defs` holds the declarations.
-    `alerts` are the URLs that alerts go to; they hold secrets.
+    `alerts` are the URLs that alerts go to; they hold secrets. On Kubernetes, trainings with a GPU run on nodes with
+    the labels `gpu_nodes`, and with `step_pods` each asset that is materialized by hand has a pod of its own.
     """
 
     home: Path
@@ -23,6 +25,13 @@ class Settings:
     mlflow_uri: str
     ui_url: str
     alerts: tuple[str, ...] = field(default=(), repr=False)
+    gpu_nodes: Mapping[str, str] = field(default_factory=dict[str, str])
+    step_pods: bool = False
+    key: Path | None = None
+
+    def files(self, product: str) -> Path:
+        """Return the folder in which a product's source function may keep the files that its rows name."""
+        return self.home / "data" / product
 
     def serving(self, product: str) -> Path:
         """Return the folder in which a product's endpoint keeps its state and its log."""
@@ -42,6 +51,9 @@ def load_settings(*, home: Path | None = None) -> Settings:
         mlflow_uri=_set("MLFLOW_TRACKING_URI", f"sqlite:///{chosen / 'mlflow.db'}", ignore=moved),
         ui_url=os.environ.get("MLOPS_ASSETS_UI", "http://127.0.0.1:3000"),
         alerts=_urls(os.environ.get("MLOPS_ASSETS_ALERTS", "")),
+        gpu_nodes=_labels(os.environ.get("MLOPS_ASSETS_GPU_NODES", "")),
+        step_pods=os.environ.get("MLOPS_ASSETS_STEP_PODS") == "true",
+        key=Path(signing).expanduser() if (signing := os.environ.get("MLOPS_ASSETS_KEY")) else None,
     )
 
 
@@ -74,6 +86,18 @@ def environment(settings: Settings) -> dict[str, str]:
 def adopt(settings: Settings) -> None:
     """Make this process one that uses `settings`, for what reads the environment later (Dagster, MLflow)."""
     os.environ.update(exports(settings))
+
+
+def _labels(text: str) -> dict[str, str]:
+    """Return the labels in `name=value,name=value`.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    pairs = [part.strip().partition("=") for part in text.split(",") if part.strip()]
+    if wrong := [name for name, sign, value in pairs if not (name and sign and value)]:
+        raise ValueError(f"MLOPS_ASSETS_GPU_NODES: {wrong[0]!r} is no label; right is name=value,name=value")
+    return {name: value for name, _, value in pairs}
 
 
 def _urls(text: str) -> tuple[str, ...]:

@@ -84,6 +84,16 @@ def write(settings: Settings, frame: pl.DataFrame) -> None:
     frame.write_csv(settings.root / "houses.csv")
 
 
+def declare(settings: Settings, product: ModelProduct) -> None:
+    """Write a product's declaration, in Python, to where this deployment looks for it."""
+    folder = settings.defs / product.name
+    folder.mkdir(parents=True, exist_ok=True)
+    body = product.model_dump_json(exclude_defaults=True)
+    (folder / "product.py").write_text(
+        f"from mlops_assets.product import ModelProduct\n\nproduct = ModelProduct.model_validate_json({body!r})\n"
+    )
+
+
 def partitions(weeks: int = 2) -> list[str]:
     return [f"{town}|{week}" for week in WEEKS[:weeks] for town in TOWNS]
 

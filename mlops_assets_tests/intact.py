@@ -36,6 +36,10 @@ def assert_finished(settings: Settings, product: ModelProduct) -> None:
     found = tracker.client.search_model_versions(f"name='{product.name}'")
     shown = {int(each.version): each.tags["record"] for each in found}
     assert shown == {act.version: act.record for act in archive.ledger.acts(product.name, "register")}
+    runs = tracker.client.search_runs([tracker.experiment(product.name)])
+    status = {run.info.run_id: run.info.status for run in runs}
+    assert {status[each.run_id] for each in found} <= {"FINISHED"}, status
+    assert "RUNNING" not in status.values(), status
     deployed = read_deployment(settings.serving(product.name))
     assert deployed is not None
     for segment in product.segments:

@@ -11,13 +11,16 @@ PRODUCT, TESTS = "mlops_assets", "mlops_assets_tests"
 
 # From the ground up: a module imports only what stands before it, or its own package.
 LAYERS = (
-    *("chart", "windows", "parts", "rules", "product", "settings", "evidence", "wiring", "asking", "intake"),
-    *("annotations", "dataset", "features", "training", "registry", "serving", "detection", "monitoring", "retraining"),
-    *("catalogue", "lineage", "alerting", "graph", "components", "definitions", "loop", "backtest"),
-    *("scaffold", "samples", "testing", "defs", "costs", "operations", "commands", "cli"),
+    *("chart", "located", "windows", "parts", "rules", "product", "settings", "evidence", "wiring", "jobs", "asking"),
+    *("intake", "annotations", "dataset", "features", "training", "registry", "serving", "detection", "monitoring"),
+    *("retraining", "catalogue", "lineage", "costs", "alerting", "graph", "components", "definitions", "loop"),
+    *("backtest", "scaffold", "samples", "testing", "defs", "operations", "commands", "candidates", "cli"),
 )
 STAGES = LAYERS[LAYERS.index("intake") : LAYERS.index("alerting") + 1]
-WIRING = ("asking.py", "definitions.py", "graph.py", "loop.py", "wiring.py", "components/", "defs/", "operations/")
+WIRING = (
+    *("asking.py", "definitions.py", "graph.py", "jobs.py", "loop.py", "wiring.py"),
+    *("components/", "defs/", "operations/"),
+)
 HEAVY = {
     *("apprise", "dagster_mlflow", "fairlearn", "lightgbm", "matplotlib", "mlflow", "optuna", "pandera", "sklearn"),
     *("torch", "whylogs"),
@@ -43,7 +46,8 @@ class Module:
     @property
     def wires(self) -> bool:
         """Whether it may import dagster."""
-        in_stage = self.layer in STAGES and self.name.endswith(("/assets.py", "/sensors.py", "/resources.py"))
+        wired = ("/assets.py", "/jobs.py", "/sensors.py", "/resources.py")
+        in_stage = self.layer in STAGES and self.name.endswith(wired)
         return in_stage or self.name.startswith(WIRING)
 
 

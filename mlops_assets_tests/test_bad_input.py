@@ -1,5 +1,6 @@
 """Bad input, through the graph: the check fails, rows are kept and counted, nothing downstream runs, the past stays."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,10 +12,12 @@ import pytest
 from mlops_assets.dataset.follow import due
 from mlops_assets.evidence.archive import Archive, Held
 from mlops_assets.evidence.records import Place
+from mlops_assets.evidence.step import NotReady
 from mlops_assets.graph import build_definitions
 from mlops_assets.loop import Ran
-from mlops_assets.parts import Column
+from mlops_assets.parts import Column, Label
 from mlops_assets.product import DATA, ModelProduct, Stage
+from mlops_assets.rules import Gate
 from mlops_assets.settings import Settings, exports
 from mlops_assets.training.resources import mlflow_resource
 from mlops_assets.wiring import Platform
@@ -237,17 +240,77 @@ def test_a_model_leaves_out_the_windows_that_are_empty(settings: Settings):
     assert [each.place.partition for each in model.record.inputs] == ["bath|2026-01-12"]
 
 
-def test_rows_of_which_nothing_can_be_learnt_are_named_and_no_model_is_kept(settings: Settings):
-    write(settings, sales(rows=5))
-    for partition in (BATH, "bath|2026-01-12"):
-        make(settings, HOUSES, partition)
+RMSE = Gate(metric="rmse", floor=9)
+LATER = pl.col("seen") > pl.lit("2026-01-08").str.to_datetime()
+UNLEARNABLE: dict[str, tuple[pl.DataFrame, dict[str, object], str]] = {
+    "too few rows": (
+        sales(rows=5),
+        {},
+        "found 5 rows, 5 labels, 5 rows in windows; right is one number, 10 or more",
+    ),
+    "one class": (
+        sales().with_columns(sold=pl.lit(1)),
+        {},
+        "a binary label has 1 classes (1); right is two, or `kind: multiclass`",
+    ),
+    "one class in the rows to learn from": (
+        sales().with_columns(sold=LATER.cast(int)),
+        {},
+        "all 32 rows to learn from are labelled '0'; right is two classes",
+    ),
+    "one class in the held-out rows": (
+        sales().with_columns(sold=pl.when(LATER).then(0).otherwise("sold")),
+        {},
+        "auc is not defined on the 23 held-out rows, the newest: all are labelled '0'; right are rows of both classes, "
+        "as longer windows have, or another metric",
+    ),
+}
 
-    few = run(
-        settings,
-        HOUSES.model_copy(update={"trainer": HOUSES.trainer.model_copy(update={"windows": 1})}),
-        BATH,
-        "retrain",
+
+@pytest.mark.parametrize("case", UNLEARNABLE)
+def test_rows_of_which_nothing_can_be_learnt_are_named_and_no_model_is_kept(settings: Settings, case: str):
+    frame, changes, problem = UNLEARNABLE[case]
+    write(settings, frame)
+    product = HOUSES.model_copy(
+        update={"trainer": HOUSES.trainer.model_copy(update={"windows": 1}), "features": ("price", "rooms"), **changes}
     )
+    for partition in partitions():
+        make(settings, product, partition)
 
-    assert few.ran.problems == ("model: found 5 rows, 5 labels, 5 rows in windows; right is one number, 10 or more",)
+    with pytest.raises(NotReady, match=re.escape(f"houses/model[{BATH}]: {problem}")):
+        make(settings, product, BATH, Stage.MODEL)
     assert head(settings, Stage.MODEL) is None
+
+
+def test_a_training_that_cannot_be_fails_its_step_in_words(settings: Settings):
+    write(settings, sales().with_columns(sold=pl.lit(1)))
+    make(settings, HOUSES, BATH)
+    product = HOUSES.model_copy(update={"trainer": HOUSES.trainer.model_copy(update={"windows": 1})})
+
+    done = run(settings, product, BATH, "retrain")
+
+    said = "a binary label has 1 classes (1); right is two, or `kind: multiclass`"
+    assert done.ran.problems == (f"model: houses/model[{BATH}]: {said}",)
+    assert done.made == []
+
+
+def test_a_column_that_is_always_missing_fails_its_check(settings: Settings):
+    write(settings, sales().with_columns(price=pl.lit(None, pl.Float64)))
+    product = HOUSES.model_copy(update={"columns": {"price": Column(type="float", nullable=True)}})
+
+    done = run(settings, product)
+
+    passed, said = done.checks["features_are_usable"]
+    assert (passed, "price" in said, "missing" in said) == (False, True, True)
+
+
+def test_a_label_of_another_kind_is_refused_where_it_is_first_met(settings: Settings):
+    several = HOUSES.model_copy(update={"label": Label(column="rooms"), "features": ("price",)})
+    text = several.model_copy(update={"label": Label(column="street", kind="regression"), "gate": RMSE})
+
+    with pytest.raises(NotReady, match=r"label.kind: 'rooms' has 8 values .*; right for these is `kind: multi"):
+        make(settings, several, BATH)
+    failed = make(settings, text, BATH, Stage.ANNOTATIONS, Stage.DATASET)[Stage.DATASET].record
+
+    [said] = [check.facts for check in failed.checks if not check.passed]
+    assert "street: 'mill' is not a float" in said["sample"]

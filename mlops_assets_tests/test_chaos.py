@@ -1,15 +1,17 @@
 """Killed anywhere and started again, a backfill, `up` and the demo continue, and nothing is ever half there.
 
-The places are where files appear: after an object and before its record, between MLflow and the ledger, and so on. How
-many more have to appear is drawn with a seed. CHAOS_PLACES says how many places are tried.
+The places are where something appears: after an object and before its record, between MLflow and the ledger, and so on.
+How many more have to appear is drawn with a seed. CHAOS_PLACES says how many places are tried.
 """
 
 import os
 import random
+import sqlite3
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import count, cycle, islice
 from pathlib import Path
 from subprocess import TimeoutExpired
@@ -21,7 +23,7 @@ from mlops_assets.settings import Settings, load_settings
 from mlops_assets_tests.intact import assert_finished, assert_intact, outcome
 from mlops_assets_tests.live import UP, answer_of, connected, replay
 from mlops_assets_tests.started import Started, asked, endpoint, kill_all, processes, ran, started, until
-from mlops_assets_tests.tiny import NAME, Tiny, declare
+from mlops_assets_tests.tiny import NAME, TRAINER, Tiny, declare
 
 PLACES = int(os.environ.get("CHAOS_PLACES", "3"))
 UPS = PLACES // 3
@@ -31,28 +33,11 @@ WITHIN_S = 180.0
 OFTEN_S = 0.002
 UNDER_WAY = "{runsOrError(filter: {statuses: [QUEUED, STARTING, STARTED]}) {... on Runs {results {jobName}}}}"
 NOTHING = {"runsOrError": {"results": []}}
-
-
-# Files below the home; a place is when there is one more of them, or when such a file has one more line.
-IN_BACKFILL = (
-    "objects/*/*.parquet",
-    "mlartifacts/**/spec.json",  # MLflow has the run's files, the ledger does not know the version
-    "journal.jsonl",  # before the recipe's pointer and the head
-    "ledger.jsonl",  # registered or promoted, before the record says so
-    "envelopes/*/[!.]*",  # before the record
-    "heads/*/*/[!.]*",
-    "mlflow.db",
-    "heads/*/champion/[!.]*",  # promoted, not yet deployed
-    "recipes/*/[!.]*",
+NETWORK = (
+    "{kind: torch, params: {epochs: 400, patience: 400, batch: 8}}"  # it trains for longer than a checkpoint takes
 )
-IN_UP = (
-    "mlartifacts/**/spec.json",
-    "heads/*/predictions/[!.]*",  # sealed, not yet profiled; its log may be deleted or not
-    "ledger.jsonl",
-    "heads/*/annotations/[!.]*",
-    "decisions/*.jsonl",
-    "serving/*/sealed/*/*.json",
-)
+MODELS = "heads/*/model/[!.]*"
+There = Callable[[Path], int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,29 +46,101 @@ class Made:
 
     tiny: Tiny
     outcome: Mapping[str, str]
-    counts: Mapping[str, int]
+
+
+def files(pattern: str, home: Path) -> int:
+    return sum(1 for _ in home.glob(pattern))
+
+
+def lines(pattern: str, saying: bytes, home: Path) -> int:
+    return sum(path.read_bytes().count(saying) for path in home.glob(pattern))
+
+
+def rows(table: str, home: Path) -> int:
+    """Return how many rows MLflow's store has in a table; none before there is one."""
+    store = home / "mlflow.db"
+    if not store.exists():
+        return 0
+    with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection, suppress(sqlite3.OperationalError):
+        return int(connection.execute(f"select count(*) from {table}").fetchone()[0])
+    return 0
+
+
+# What there is below the home, counted; a place is when there is more of it.
+TRAINING: dict[str, There] = {"checkpoint": partial(files, "checkpoints/*/*"), "run": partial(rows, "runs")}
+LOGGING: dict[str, There] = {"metric": partial(rows, "metrics"), "artifact": partial(files, "mlartifacts/**/spec.json")}
+REGISTERING: dict[str, There] = {
+    "version": partial(rows, "model_versions"),  # MLflow has it, the ledger does not know it
+    "registration": partial(lines, "ledger.jsonl", b'"kind":"register"'),  # its MLflow run is not ended
+}
+PROMOTING: dict[str, There] = {
+    "promotion": partial(lines, "ledger.jsonl", b'"kind":"promote"'),  # before the record says so
+    "decision": partial(files, "heads/*/champion/[!.]*"),  # promoted, not yet deployed
+}
+STORING: dict[str, There] = {
+    "object": partial(files, "objects/*/*.parquet"),
+    "journal": partial(lines, "journal.jsonl", b"\n"),  # before the recipe's pointer and the head
+    "envelope": partial(files, "envelopes/*/[!.]*"),  # before the record
+    "head": partial(files, "heads/*/*/[!.]*"),
+    "recipe": partial(files, "recipes/*/[!.]*"),
+}
+EVERYWHERE = {**TRAINING, **LOGGING, **REGISTERING, **PROMOTING, **STORING}
+IN_NETWORK = ("checkpoint", "version", "promotion", "artifact", "registration", "decision", "metric", "run")
+IN_TREES = (
+    "artifact",
+    "object",
+    "run",
+    "journal",
+    "registration",
+    "envelope",
+    "version",
+    "head",
+    "promotion",
+    "recipe",
+)
+IN_UP: tuple[There, ...] = (
+    LOGGING["artifact"],
+    partial(files, "heads/*/predictions/[!.]*"),  # sealed, not yet profiled; its log may be deleted or not
+    partial(lines, "ledger.jsonl", b"\n"),
+    partial(files, "heads/*/annotations/[!.]*"),
+    partial(lines, "decisions/*.jsonl", b"\n"),
+    partial(files, "serving/*/sealed/*/*.json"),
+)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    tiny = fresh(tmp_path_factory.mktemp("undisturbed"))
-    ran(tiny.settings, "backfill", NAME)
-    counts = {files: there(tiny, files) for files in IN_BACKFILL}
-    return Made(tiny=tiny, outcome=outcome(tiny.settings, tiny.product), counts=counts)
+    return made(fresh(tmp_path_factory.mktemp("undisturbed")))
 
 
 @pytest.mark.chaos
 def test_a_backfill_that_is_killed_anywhere_and_started_again_comes_to_the_same_end(tmp_path: Path, undisturbed: Made):
-    seeded, homes = random.Random(BACKFILLS), count()
-    tiny = fresh(tmp_path / str(next(homes)))
+    names = tuple(islice(cycle(IN_TREES), BACKFILLS // 2))
 
-    for files in islice(cycle(IN_BACKFILL), BACKFILLS):
-        if there(tiny, files) == undisturbed.counts[files]:  # it is past that place: on to its end, and from nothing
-            ran(tiny.settings, "backfill", NAME)
+    killed_and_started_again(tmp_path, undisturbed, names, TRAINER)
+
+
+@pytest.mark.chaos
+def test_a_network_that_is_killed_in_training_logging_registering_or_promoting_has_the_same_bytes_in_the_end(
+    tmp_path: Path,
+):
+    names = tuple(islice(cycle(IN_NETWORK), max(3, BACKFILLS - BACKFILLS // 2)))
+
+    killed_and_started_again(tmp_path, made(fresh(tmp_path / "undisturbed", NETWORK)), names, NETWORK)
+
+
+def killed_and_started_again(folder: Path, undisturbed: Made, names: tuple[str, ...], trainer: str) -> None:
+    """Kill a backfill at each of the places called `names` in turn, in as few homes as have them still to come."""
+    seeded, homes = random.Random(len(names)), count()
+    tiny = fresh(folder / str(next(homes)), trainer)
+    for name in names:
+        there, most = EVERYWHERE[name], max(EVERYWHERE[name](undisturbed.tiny.settings.home), 1)
+        if there(tiny.settings.home) >= most or (name == "checkpoint" and files(MODELS, tiny.settings.home)):
+            ran(tiny.settings, "backfill", NAME)  # it is past that place: on to its end, and from nothing
             assert_done(tiny, undisturbed.outcome)
-            tiny = fresh(tmp_path / str(next(homes)))
+            tiny = fresh(folder / str(next(homes)), trainer)
         with started(tiny.settings, "backfill", NAME) as run:
-            kill_at(seeded.randint(there(tiny, files) + 1, undisturbed.counts[files]), tiny, files, run)
+            kill_at(seeded.randint(there(tiny.settings.home) + 1, most), tiny, there, run)
         assert_intact(tiny.settings, tiny.product)
 
     ran(tiny.settings, "backfill", NAME)
@@ -94,10 +151,10 @@ def test_a_backfill_that_is_killed_anywhere_and_started_again_comes_to_the_same_
 def test_up_that_is_killed_anywhere_and_started_again_closes_the_loop(undisturbed: Made):
     tiny = undisturbed.tiny
 
-    for day, files in enumerate(islice(cycle(IN_UP), UPS)):
+    for day, there in enumerate(islice(cycle(IN_UP), UPS)):
         with started(tiny.settings, *UP) as up, connected(tiny) as client:
             replay(client, day=day, turned=day % 2 == 0)
-            kill_at(there(tiny, files) + 1, tiny, files, up)
+            kill_at(there(tiny.settings.home) + 1, tiny, there, up)
         assert_intact(tiny.settings, tiny.product)
         with started(tiny.settings, *UP) as up, connected(tiny) as client:
             closes_the_loop(up, client, day)
@@ -138,22 +195,22 @@ def closes_the_loop(up: Started, client: Client, day: int) -> None:
     until(lambda: asked(up.ui, UNDER_WAY) == NOTHING, within_s=WITHIN_S, what="the end of all runs")
 
 
-def fresh(folder: Path) -> Tiny:
-    return declare(load_settings(home=folder / "home"), folder)
+def fresh(folder: Path, trainer: str = TRAINER) -> Tiny:
+    return declare(load_settings(home=folder / "home"), folder, trainer=trainer)
 
 
-def there(tiny: Tiny, files: str) -> int:
-    """Return how many files there are, or lines in them."""
-    found = list(tiny.settings.home.glob(files))
-    return sum(path.read_bytes().count(b"\n") for path in found) if files.endswith(".jsonl") else len(found)
+def made(tiny: Tiny) -> Made:
+    ran(tiny.settings, "backfill", NAME)
+    assert not list(tiny.settings.home.glob("checkpoints/*"))
+    return Made(tiny=tiny, outcome=outcome(tiny.settings, tiny.product))
 
 
-def kill_at(number: int, tiny: Tiny, files: str, run: Started) -> None:
-    """Kill all of a command's processes as soon as so many files are there; it has to come so far."""
+def kill_at(number: int, tiny: Tiny, there: There, run: Started) -> None:
+    """Kill all of a command's processes as soon as there are so many; it has to come so far."""
     deadline = time.monotonic() + WITHIN_S
-    while there(tiny, files) < number:
+    while there(tiny.settings.home) < number:
         assert run.process.poll() is None, run.text
-        assert time.monotonic() < deadline, f"waited in vain for {number} of {files}"
+        assert time.monotonic() < deadline, f"waited in vain for {number} of {there}"
         time.sleep(OFTEN_S)
     kill_all(tiny.settings.home)
     run.process.wait()

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from dagster._core.definitions.partitions.context import partition_loading_context
 
-from mlops_assets.definitions import build
+from mlops_assets.catalogue import read_catalogue
 from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.records import Place
 from mlops_assets.graph import build_definitions
@@ -44,8 +44,9 @@ def definitions(settings: Settings, *products: ModelProduct, assets: tuple[dg.As
 
 @pytest.fixture(scope="module")
 def loans(tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
-    """The shipped deployment."""
-    return build(load_settings(home=tmp_path_factory.mktemp("home")))
+    """The shipped product `loans`."""
+    settings = load_settings(home=tmp_path_factory.mktemp("home"))
+    return definitions(settings, read_catalogue(settings.defs).product("loans"))
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +62,8 @@ def key(stage: str, product: str = "loans") -> dg.AssetKey:
 def test_every_stage_is_an_asset_between_its_source_and_its_traffic(loans: dg.Definitions):
     graph = loans.resolve_asset_graph()
 
-    assert graph.get_all_asset_keys() == {key(stage) for stage in ("source", "traffic", "decisions", *Stage)}
-    assert graph.materializable_asset_keys == {key(stage) for stage in Stage}
+    assert graph.get_all_asset_keys() == {key(stage) for stage in ("source", "traffic", "decisions", "costs", *Stage)}
+    assert graph.materializable_asset_keys == {key(stage) for stage in ("costs", *Stage)}
 
 
 def test_a_newcomer_finds_group_owner_kind_and_description_on_every_asset_and_check(loans: dg.Definitions):
@@ -108,23 +109,36 @@ def test_data_answers_and_monitoring_are_overdue_when_nothing_comes(loans: dg.De
     assert watched == {"features", "endpoint", "profile"}
 
 
-def test_the_three_sensors_and_the_schedule_are_on_and_each_has_its_job(loans: dg.Definitions):
+def test_the_three_sensors_and_the_schedules_are_on_and_each_has_its_job(loans: dg.Definitions):
     repository = loans.get_repository_def()
     jobs = {"data": DATA, "seal": SEAL, "retrain": RETRAIN, "deploy": (Stage.ENDPOINT,)}
 
     for name in ("data", "seal", "retrain"):
         sensor = repository.get_sensor_def(f"loans_{name}")
         assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
-        assert [target.job_name for target in sensor.targets] == [f"loans_{name}"]
-    [schedule] = repository.schedule_defs
-    assert (schedule.job_name, schedule.default_status) == ("loans_deploy", dg.DefaultScheduleStatus.RUNNING)
+        decided = ["loans_decide"] if name == "retrain" else []  # again, once people have agreed
+        assert [target.job_name for target in sensor.targets] == [f"loans_{name}", *decided]
+    assert {each.job_name: each.default_status for each in repository.schedule_defs} == {
+        "loans_deploy": dg.DefaultScheduleStatus.RUNNING,
+        "loans_costs": dg.DefaultScheduleStatus.RUNNING,
+    }
     for name, stages in jobs.items():
         made = repository.get_job(f"loans_{name}").asset_layer.executable_asset_keys
         assert made == {key(stage) for stage in stages}
 
 
-@pytest.mark.parametrize(("compute", "pools"), [({}, set()), ({"gpu": 1}, {"gpu"})])
-def test_a_training_waits_for_the_gpu_only_if_it_needs_one(place: Settings, compute: dict[str, int], pools: set[str]):
+@pytest.mark.parametrize(
+    ("compute", "pools"),
+    [
+        ({}, set()),
+        ({"gpu": 1}, {"gpu"}),
+        ({"segments": {"york": {"gpu": 1}}}, {"gpu"}),
+        ({"gpu": 1, "segments": {"york": {"gpu": 0}, "bath": {"gpu": 0}}}, set()),
+    ],
+)
+def test_a_training_waits_for_the_gpu_only_if_one_of_a_segment_needs_one(
+    place: Settings, compute: dict[str, object], pools: set[str]
+):
     graph = definitions(place, houses(compute=compute)).resolve_asset_graph()
 
     assert graph.get(key("model", "houses")).pools == pools

@@ -86,8 +86,9 @@ def traced(flats: Proven, monkeypatch: pytest.MonkeyPatch) -> Proven:
 
 def declare(deployment: Deployment, features: str) -> None:
     declaration = deployment.folder / "defs" / "flats" / "defs.yaml"
-    line = re.compile("^  features: .*$", re.MULTILINE)
-    declaration.write_text(line.sub(f"  features: {features}", declaration.read_text()))
+    line = re.compile(r"^  features: .*(\n  decide: .*)?$", re.MULTILINE)
+    told = f"  features: {features}\n  decide: {{threshold: 0.7}}"
+    declaration.write_text(line.sub(told, declaration.read_text()))
 
 
 @contextmanager
@@ -135,7 +136,10 @@ def test_a_function_of_the_row_answers_in_the_endpoint_as_it_did_in_training(fla
         wrong = endpoint.infer({**row, "rooms": "three"})
     proof = flats.deployment.json("trace", flats.prediction)
 
-    assert sold[2]["output"] > 0.5 > unsold[2]["output"]
+    assert sold[2]["output"] > 0.7 > unsold[2]["output"]
+    assert (sold[2]["decision"], unsold[2]["decision"]) == (True, False)
+    assert (proof["prediction"]["threshold"], proof["prediction"]["decision"]) == (0.7, True)
+    assert "acted on (from 0.7)" in flats.deployment.run("trace", flats.prediction).stdout
     assert wrong[0] == 422
     assert "field 'rooms'" in str(wrong[2]["error"])
     assert proof["prediction"]["input"] == row

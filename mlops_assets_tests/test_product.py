@@ -83,7 +83,11 @@ def test_what_is_left_out_has_a_default():
         ),
         ({"label": {"column": "y", "delay": "2x"}}, "'2x' is no duration; right is a number and a unit: 45s, 30m, 12h"),
         ({"label": {"column": "y", "delay": -5}}, r"label.delay\n  Input should be greater than or equal to"),
-        ({"compute": {"memory": "2GB"}}, r"compute.memory\n  String should match pattern"),
+        (
+            {"compute": {"memory": "2GB"}},
+            "'2GB' is no amount of memory; right is a whole number and Mi or Gi, such as 2Gi",
+        ),
+        ({"compute": {"memory": "512Ki"}}, "'512Ki' is no amount of memory; .* such as 512Mi or 16Gi"),
         ({"retrain": {"attempts": 0}}, r"retrain.attempts\n  Input should be greater than or equal to 1"),
         ({"quarantine": 1}, r"quarantine\n  Input should be less than 1"),
         ({"owners": ["someone"]}, r"owners.0\n  String should match pattern"),

@@ -16,6 +16,7 @@ START = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 ROWS_PER_DAY = 200
 HISTORY_DAYS = 3
+TRAINER = "{kind: lightgbm, windows: 1, params: {num_iterations: 20}}"
 DECLARATION = """\
 type: mlops_assets.ModelProduct
 attributes:
@@ -50,10 +51,10 @@ def rows(first: datetime, days: int, *, turned: bool = False, seed: int = 0) -> 
     return pl.DataFrame({"at": at, "id": ids, "width": width, "height": height, "good": good.astype(int)})
 
 
-def declare(settings: Settings, folder: Path) -> Tiny:
+def declare(settings: Settings, folder: Path, *, trainer: str = TRAINER) -> Tiny:
     """Write declaration and source, three days of history, below `folder`."""
     (folder / "defs" / NAME).mkdir(parents=True)
-    (folder / "defs" / NAME / "defs.yaml").write_text(DECLARATION)
+    (folder / "defs" / NAME / "defs.yaml").write_text(DECLARATION.replace(TRAINER, trainer))
     rows(START, HISTORY_DAYS).write_csv(folder / "tiny.csv", datetime_format="%Y-%m-%dT%H:%M:%S%.fZ")
     own = replace(settings, root=folder, defs=folder / "defs")
     return Tiny(settings=own, product=read_catalogue(own.defs).product(NAME))

@@ -20,12 +20,13 @@ from mlops_assets.evidence.code import code_id
 from mlops_assets.evidence.records import Recipe, Struct, canonical, digest
 from mlops_assets.evidence.step import NotReady
 from mlops_assets.evidence.store import replace
-from mlops_assets.monitoring.value import worth
+from mlops_assets.registry.worth import acts_from, amounts
 from mlops_assets.settings import Settings
+from mlops_assets.training.built import KEYS
 from mlops_assets.training.metrics import metric_named
 from mlops_assets.training.model import ModelSpec, decode_spec, label_codes, to_matrix
 from mlops_assets.training.reference import Reference, logged_scores
-from mlops_assets.training.step import KEYS, ModelStep
+from mlops_assets.training.step import ModelStep
 from mlops_assets.training.trainers import load_predictor
 
 
@@ -158,7 +159,8 @@ def _quality(history: History, rows: Answered) -> float | None:
 
 def _worth(history: History, rows: Answered) -> float:
     known = np.isfinite(rows.codes)
-    if history.product.value is None or not known.any():
+    value, decide = history.product.value, history.product.decide
+    if value is None or not known.any():
         return 0.0
-    amounts = worth(history.product.value, rows.codes[known], rows.logged[known], rows=len(known))
-    return amounts["value_total"].value
+    threshold = acts_from(decide.threshold if decide else None, value)
+    return float(amounts(value, rows.codes[known], rows.logged[known], threshold).sum())

@@ -7,9 +7,21 @@ import msgspec
 from mlops_assets.evidence.records import Json, Struct
 from mlops_assets.lineage.walk import Walk
 
+TITLES = {
+    "promote": "APPROVED",
+    "rollback": "APPROVED",
+    "approve": "AGREED",
+    "reject": "REJECTED",
+    "waive": "WAIVED",
+    "adopt": "ADOPTED",
+}
+
 
 class PredictionFacts(Struct, frozen=True, kw_only=True):
-    """A prediction as it was logged. `sealed` is false while it is only in the endpoint's log."""
+    """A prediction as it was logged. `sealed` is false while it is only in the endpoint's log.
+
+    `decision` says whether it was acted on; None where the model has no `threshold` of its own.
+    """
 
     id: str
     at: str
@@ -18,6 +30,8 @@ class PredictionFacts(Struct, frozen=True, kw_only=True):
     key: str | None
     input: dict[str, Json]
     output: float
+    threshold: float | None = None
+    decision: bool | None = None
     variant: str
     model_version: int
     deployment: str
@@ -32,7 +46,7 @@ class Trigger(Struct, frozen=True, kw_only=True):
 
 
 class ModelFacts(Struct, frozen=True, kw_only=True):
-    """A model: its version, the hash of its bytes, and where it came from."""
+    """A model: its version, the hash of its bytes, and where it came from; `origin` is *unknown* of an adopted one."""
 
     version: str | None
     record: str
@@ -42,6 +56,7 @@ class ModelFacts(Struct, frozen=True, kw_only=True):
     code: dict[str, str | bool | None]
     params: dict[str, Json]
     metrics: dict[str, float]
+    origin: str | None = None
 
 
 class SnapshotFacts(Struct, frozen=True, kw_only=True):
@@ -66,12 +81,21 @@ class CheckFacts(Struct, frozen=True, kw_only=True):
 
 
 class ApprovalFacts(Struct, frozen=True, kw_only=True):
-    """An act that put the model in charge."""
+    """An act on the model: of the gate, or of a person.
+
+    `proof` says how a person's act shows whose it is: *signed* (verified now), *asserted*, or *broken*; None for the
+    gate's. `role` is the one in which somebody agreed, `until` when an approval or a waiver ended, or ends.
+    """
 
     act: str
     by: str
     at: str
     reason: str
+    role: str | None = None
+    criterion: str | None = None
+    until: str | None = None
+    proof: str | None = None
+    verified: bool | None = None
 
 
 @dataclass(kw_only=True)
@@ -117,14 +141,15 @@ def trace_lines(proof: Proof) -> list[str]:
     lines: list[str] = []
     if made := proof.prediction:
         lines.append(f"PREDICTION  {made.id}  {made.at}  {made.product}[{made.segment}]")
-        lines.append(f"            output {made.output:.6g}  deployment {made.deployment[:16]}…")
+        acted = "" if made.decision is None else f"  {'' if made.decision else 'not '}acted on (from {made.threshold})"
+        lines.append(f"            output {made.output:.6g}{acted}  deployment {made.deployment[:16]}…")
     if model := proof.model:
         lines += _model_lines(model)
     for title, rows in (("DATA", proof.data), ("LABELS", proof.labels)):
         lines += [
             f"{title:11} {row.asset}[{row.partition}]  {row.rows or 0:>7,} rows  root {row.root[:16]}…" for row in rows
         ]
-    lines += [f"APPROVED    {act.at[:19]} by {act.by}: {act.reason}" for act in proof.approvals]
+    lines += [_act_line(act) for act in proof.approvals]
     lines.append(f"CHECKS      {sum(check.passed for check in proof.checks)}/{len(proof.checks)} passed")
     lines += [
         f"            failed: {check.asset}[{check.partition}] {check.name}"
@@ -135,18 +160,32 @@ def trace_lines(proof: Proof) -> list[str]:
 
 
 def _model_lines(model: ModelFacts) -> list[str]:
+    first = f"MODEL       {model.version}  sha256 {model.sha256[:16]}…  record {model.record[:16]}…"
+    if model.origin:
+        unknown = "ORIGIN      UNKNOWN: it was not trained here; nothing shows what it learned from"
+        return [unknown, f"{first}  MLflow run {model.mlflow_run_id}"]
     code = f"code {str(model.code['id'])[:12]}… commit {str(model.code['commit'])[:12]}"
     return [
-        f"MODEL       {model.version}  sha256 {model.sha256[:16]}…  record {model.record[:16]}…",
+        first,
         f"TRAINED     {model.trigger.kind}: {(model.trigger.reason or '')[:160]}",
         f"            {code}  MLflow run {model.mlflow_run_id}",
     ]
 
 
+def _act_line(act: ApprovalFacts) -> str:
+    title = "CLAIMED" if act.act == "approve" and act.proof == "asserted" else TITLES[act.act]
+    what = f" as {act.role}" if act.role else f" {act.criterion}" if act.criterion else ""
+    proof = f" ({act.proof})" if act.proof and not act.by.endswith(f"({act.proof})") else ""
+    until = f", until {act.until[:16]}" if act.until else ""
+    return f"{title:11} {act.at[:19]} by {act.by}{proof}{what}{until}: {act.reason}"
+
+
 def _verdict_lines(proof: Proof) -> list[str]:
+    why = "a model's origin is unknown" if len(proof.walked.unverified) > proof.walked.unread else ""
+    left = "what follows was not re-hashed for lack of time (--verify does)" if proof.walked.unread else ""
     said = {
         0: "proven: every hash was computed anew and is right",
-        2: "partly: what follows was not re-hashed for lack of time (--verify does)",
+        2: f"partly: {'; '.join(filter(None, (why, left)))}",
         3: "BROKEN",
     }[proof.exit_code]
     problems = [*proof.walked.broken, *proof.walked.unverified]

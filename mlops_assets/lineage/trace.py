@@ -6,6 +6,7 @@ import msgspec
 
 from mlops_assets.evidence.archive import Archive, Held
 from mlops_assets.evidence.records import BrokenEvidence, Place, canonical, digest
+from mlops_assets.lineage.acts import act_facts, verify_acts
 from mlops_assets.lineage.predictions import Found, lookup
 from mlops_assets.lineage.proof import (
     ApprovalFacts,
@@ -18,7 +19,9 @@ from mlops_assets.lineage.proof import (
 )
 from mlops_assets.lineage.walk import Walk, walk
 from mlops_assets.product import Stage
+from mlops_assets.registry.adopted import UNKNOWN, is_adopted
 from mlops_assets.settings import Settings
+from mlops_assets.training.model import decode_spec
 from mlops_assets.windows import ALL
 
 FORMS = "an inference id, product@version, a record id, or product/stage[partition]"
@@ -32,7 +35,7 @@ def trace(settings: Settings, ref: str, *, budget_s: float | None) -> Proof:
         LookupError: If there is nothing of that name.
     """
     archive = Archive(settings.home)
-    kind, roots, found = _resolve(settings, archive, ref)
+    kind, roots, found = resolve(settings, archive, ref)
     proof = Proof(ref=ref, kind=kind, walked=Walk())
     _verify_chains(archive, proof.walked)
     if found is not None:
@@ -41,12 +44,17 @@ def trace(settings: Settings, ref: str, *, budget_s: float | None) -> Proof:
         whole = found is None or root == roots[-1]  # a deployment leads to the models of other segments too
         walk(archive, root, budget_s=budget_s, ancestors=whole, into=proof.walked)
     _verify_journal(archive, proof.walked)
+    verify_acts(archive, proof.walked)
     _fill(archive, proof)
     return proof
 
 
-def _resolve(settings: Settings, archive: Archive, ref: str) -> tuple[str, list[str], Found | None]:
-    """Return what `ref` is, the records to start from (the model last), and the prediction if it is one."""
+def resolve(settings: Settings, archive: Archive, ref: str) -> tuple[str, list[str], Found | None]:
+    """Return what `ref` is, the records to start from (the model last), and the prediction if it is one.
+
+    Raises:
+        LookupError: If there is nothing of that name.
+    """
     if re.fullmatch(r"[0-9a-f]{64}", ref):
         return "record", [_known(archive, ref)], None
     if model := re.fullmatch(r"([a-z][a-z0-9_]*)@(\d+)", ref):
@@ -130,6 +138,7 @@ def _fill(archive: Archive, proof: Proof) -> None:
     model = next((each for each in held if each.record.place.stage == Stage.MODEL), None)
     if model is not None:
         proof.model, proof.approvals = _model(archive, model)
+        proof.prediction = proof.prediction and _decided(archive, proof.prediction, model)
     for each in sorted(held, key=lambda h: (h.record.place.stage, h.record.place.partition)):
         place = each.record.place
         if place.stage in DATA and place.partition != ALL:
@@ -141,6 +150,16 @@ def _fill(archive: Archive, proof: Proof) -> None:
             CheckFacts(name=check.name, asset=asset, partition=place.partition, passed=check.passed)
             for check in each.record.checks
         ]
+
+
+def _decided(archive: Archive, made: PredictionFacts, model: Held) -> PredictionFacts:
+    """Return the prediction with what its model's threshold makes of it, as the endpoint said it."""
+    try:
+        threshold = decode_spec(archive.data(model, "spec")).threshold
+    except BrokenEvidence:  # the walk has told it
+        return made
+    decision = None if threshold is None else made.output >= threshold
+    return msgspec.structs.replace(made, threshold=threshold, decision=decision)
 
 
 def _model(archive: Archive, model: Held) -> tuple[ModelFacts, list[ApprovalFacts]]:
@@ -155,18 +174,15 @@ def _model(archive: Archive, model: Held) -> tuple[ModelFacts, list[ApprovalFact
         sha256=model.record.output("model").root,
         mlflow_run_id=run if isinstance(run, str) else None,
         trigger=Trigger(
-            kind="decision" if facts.get("decision") else "person", reason=registered.reason if registered else None
+            kind="adopted" if is_adopted(model.record) else "decision" if facts.get("decision") else "person",
+            reason=registered.reason if registered else None,
         ),
         code={"id": code.id, "commit": code.commit, "dirty": code.dirty, "lock": code.lock, "image": code.image},
         params=model.record.params,
         metrics={name: value for name, value in model.record.facts.items() if isinstance(value, float)},
+        origin=UNKNOWN if is_adopted(model.record) else None,
     )
-    approvals = [
-        ApprovalFacts(act=act.kind, by=act.by, at=act.at, reason=act.reason)
-        for act in acts
-        if act.kind in ("promote", "rollback")
-    ]
-    return body, approvals
+    return body, [told for act in acts if (told := act_facts(act)) is not None]
 
 
 def _snapshot(archive: Archive, held: Held) -> SnapshotFacts:

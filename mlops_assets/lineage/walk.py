@@ -9,11 +9,15 @@ from mlops_assets.evidence.records import BrokenEvidence
 
 @dataclass(kw_only=True)
 class Walk:
-    """What a walk found: records by id in order of discovery, what is broken, what was not read for lack of time."""
+    """What a walk found: records by id in order of discovery, what is broken, and what could not be verified.
+
+    Of the latter, `unread` files were not read for lack of time.
+    """
 
     records: dict[str, Held] = field(default_factory=dict[str, Held])
     broken: list[str] = field(default_factory=list[str])
     unverified: list[str] = field(default_factory=list[str])
+    unread: int = 0
 
 
 def walk(
@@ -47,6 +51,7 @@ def _verify_files(archive: Archive, held: Held, deadline: float | None, found: W
         is_table = file.address.endswith(".parquet")
         if is_table and deadline is not None and time.monotonic() >= deadline:
             found.unverified.append(f"{held.record.place} {file.name}: {archive.home / file.address}")
+            found.unread += 1
             continue
         try:
             archive.store.get_bytes(file)

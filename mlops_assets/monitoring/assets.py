@@ -8,11 +8,11 @@ import dagster as dg
 import msgspec
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 
+from mlops_assets.chart import as_markdown
 from mlops_assets.evidence.archive import Held
 from mlops_assets.evidence.records import Place
 from mlops_assets.evidence.step import Step
 from mlops_assets.monitoring.drawn import (
-    as_markdown,
     distances_table,
     judged,
     moved,

@@ -1,6 +1,5 @@
 """A drift or performance record -> its pictures and tables: moved columns, scores, distances, windows in a row."""
 
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -127,11 +126,6 @@ def quality_plot(archive: Archive, product: ModelProduct, partition: str) -> str
         for window, held in _before(archive, product, partition, Stage.PERFORMANCE).items()
     ]
     return performance_plot(points, metric=metric, floor=product.gate.floor)
-
-
-def as_markdown(svg: str, alt: str) -> str:
-    """Return a picture as Markdown that Dagster's UI shows; it shows no link to data, and no SVG written out."""
-    return f"![{alt}](data:image/svg+xml;base64,{b64encode(svg.encode()).decode()})"
 
 
 def _point(window: str, metric: str, quality: Quality) -> Point:

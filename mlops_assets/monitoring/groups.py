@@ -5,7 +5,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mlops_assets.evidence.records import Struct
-from mlops_assets.monitoring.intervals import Measured, share
+from mlops_assets.training.intervals import Measured, share
 from mlops_assets.training.model import Task
 
 FEWEST = 30  # rows below which a rate of a group is not shown: its 95% interval would be wider than a third

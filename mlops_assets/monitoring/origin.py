@@ -21,9 +21,9 @@ from mlops_assets.monitoring.row_by_row import compared
 from mlops_assets.monitoring.same_test import Window, as_finding, finding_of
 from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.serving.sealed import INPUT
+from mlops_assets.training.built import KEYS
 from mlops_assets.training.model import to_matrix
 from mlops_assets.training.reference import PREDICTION, logged_scores
-from mlops_assets.training.step import KEYS
 from mlops_assets.training.trainers import load_predictor
 
 EXPLAINED = ("data", "joint", "prediction")  # a changed schema says itself what it is; a concept has no other place
@@ -45,7 +45,9 @@ def origin_of(product: ModelProduct, archive: Archive, counted: Held, verdict: V
     if verdict.state != "drift" or verdict.kind not in EXPLAINED:
         return None
     try:
-        return _explained(read_case(product, archive, counted, verdict))
+        case = read_case(product, archive, counted, verdict)
+        adopted = unknown("the model was adopted, and nobody knows the rows that it learned from")
+        return _explained(case) if case.trained.datasets else adopted
     except (BrokenEvidence, CodeFails) as problem:  # the verdict stands all the same
         return unknown(str(problem))
 
@@ -56,8 +58,8 @@ def _explained(case: Case) -> Origin:
     moved = [shift.column for shift in case.verdict.columns if shift.column != PREDICTION]
     alone = bool(moved) and case.verdict.kind == "data"  # else it is how columns go together: all of them are asked
     fed = {name for feature in moved for name in made.get(feature, ())}
-    timeless = [name for name, column in case.spec.inputs.items() if column.type != "datetime"]
-    requests = _requests(case, [name for name in timeless if name in fed or not alone])
+    counted = [name for name, column in case.spec.inputs.items() if column.type not in ("datetime", "image")]
+    requests = _requests(case, [name for name in counted if name in fed or not alone])
     together = not requests.moved or requests.kind != "data"
     upstream = [name for name in requests.asked if together or name in requests.moved]
     rows = [each for each in of_source(case) if each.rows.height]
@@ -82,7 +84,7 @@ def _requests(case: Case, asked: Sequence[str]) -> Finding:
             verdict = msgspec.structs.replace(verdict, state="ok", p_value=None, words="no input moved")
         return as_finding("requests", msgspec.structs.replace(verdict, columns=columns), asked, read)
     if not asked:
-        return as_finding("requests", _silent("a time always moves, so it is not tested"), (), read)
+        return as_finding("requests", _silent("times and images are not counted, so they are not tested"), (), read)
     trained = pl.concat(case.archive.table(each, "dataset") for each in case.trained.datasets)
     windows = [case.window(each, each.requests) for each in case.served]
     return finding_of("requests", windows, case.reference(trained, asked), asked, read)
@@ -91,7 +93,8 @@ def _requests(case: Case, asked: Sequence[str]) -> Finding:
 def _offline(case: Case, rows: Sequence[OfSource], asked: Sequence[str], features: Sequence[str]) -> list[Finding]:
     """Return what the source's rows of the window's time say, and what became of them on the way to training."""
     if not rows or not asked:
-        return [as_finding("source", _silent(_awaited(case)), asked, [])]
+        why = _awaited(case) if asked else "no column of it that the features read is counted"
+        return [as_finding("source", _silent(why), asked, [])]
     if not case.trained.sources:
         return [as_finding("source", _silent("it had no rows of the windows that the model was trained on"), asked, [])]
     trained = pl.concat(case.archive.table(each, "rows") for each in case.trained.sources)

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from mlops_assets.detection.loss import MATURE, too_few
 from mlops_assets.evidence.records import Struct
-from mlops_assets.monitoring.intervals import Measured
 from mlops_assets.monitoring.quality import measured
 from mlops_assets.monitoring.value import worth
 from mlops_assets.parts import Value
+from mlops_assets.registry.worth import acts_from
+from mlops_assets.training.intervals import Measured
 from mlops_assets.training.model import ModelSpec, label_codes
 from mlops_assets.training.reference import FEWEST, logged_losses
 
@@ -60,6 +61,7 @@ def performance(labelled: pl.DataFrame, spec: ModelSpec, *, value: Value | None 
     matured, given = int(known.sum()), labelled.height - labelled["label"].null_count()
     metrics = measured(spec.task, codes, outputs, seed=seed)
     if value is not None:
-        metrics |= worth(value, codes[known], outputs[known], rows=labelled.height)
+        threshold = acts_from(spec.threshold, value)
+        metrics |= worth(value, codes[known], outputs[known], rows=labelled.height, threshold=threshold)
     quality = Quality(rows=labelled.height, matured=matured, foreign=given - matured, metrics=metrics)
     return Performance(quality=quality, codes=codes, losses=logged_losses(spec.task, codes[known], outputs[known]))

@@ -15,9 +15,9 @@ from mlops_assets.monitoring.estimates import Estimates, estimates
 from mlops_assets.monitoring.groups import Compared, compared
 from mlops_assets.monitoring.late_labels import LateLabels, late_labels, with_labels
 from mlops_assets.monitoring.performance import MATURE_FROM, Quality, performance
-from mlops_assets.monitoring.quality import CALLED
 from mlops_assets.monitoring.steps import EVIDENCE, Watch, verdict_built
 from mlops_assets.product import Stage
+from mlops_assets.registry.worth import acts_from
 from mlops_assets.training.metrics import HIGHER_IS_BETTER
 from mlops_assets.training.model import ModelSpec, decode_spec, label_codes
 
@@ -73,7 +73,7 @@ class PerformanceStep(Watch):
         found = performance(labelled, spec, value=product.value, seed=product.seed)
         carried = msgspec.json.decode(self.archive.data(before, EVIDENCE), type=LossEvidence) if before else None
         loss = judge_loss(found.losses, mine.height, self.reference(model).loss, carried=carried)
-        threshold = product.value.threshold if product.value else CALLED
+        threshold = acts_from(spec.threshold, product.value)
         groups = [compared(mine, name, found.codes, spec.task, threshold) for name in product.groups]
         expected = self._estimates(mine, spec, model)
         facts: dict[str, Json] = {"version": version, **_told(found.quality, expected, groups)}

@@ -7,7 +7,7 @@ likeliest class. So of several classes there is no log loss, no AUC and no calib
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_assets.monitoring.intervals import Measured, f1, mean, ranking, root_mean, share
+from mlops_assets.training.intervals import Measured, f1, mean, ranking, root_mean, share
 from mlops_assets.training.metrics import losses
 from mlops_assets.training.model import Task
 

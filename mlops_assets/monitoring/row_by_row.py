@@ -46,7 +46,7 @@ def _difference(ours: pl.Series, theirs: pl.Series, from_what: str) -> ColumnShi
     """Return the share of rows in which a column differs, and the factor or amount if it is always the same."""
     numeric = all(series.dtype.is_numeric() or series.dtype == pl.Boolean for series in (ours, theirs))
     if not numeric:
-        count, by = int(ours.cast(pl.String).ne_missing(theirs.cast(pl.String)).sum()), ""
+        count, by = int(_exact(ours).ne_missing(_exact(theirs)).sum()), ""
     else:
         a, b = (series.cast(pl.Float64).fill_null(float("nan")).to_numpy() for series in (ours, theirs))
         same = (np.isnan(a) & np.isnan(b)) | (a == b)
@@ -56,6 +56,11 @@ def _difference(ours: pl.Series, theirs: pl.Series, from_what: str) -> ColumnShi
         return None
     words = f"{ours.name} differs from {from_what} in {count:,} of {ours.len():,} rows{by}"
     return ColumnShift(column=ours.name, effect=round(count / ours.len(), 6), unit="share", p_value=0.0, words=words)
+
+
+def _exact(cells: pl.Series) -> pl.Series:
+    """Return cells as bytes: those of their text, or of a file."""
+    return cells if cells.dtype == pl.Binary else cells.cast(pl.String).cast(pl.Binary)
 
 
 def _by(a: np.ndarray, b: np.ndarray) -> str:

@@ -6,10 +6,11 @@ from functools import partial
 import dagster as dg
 
 from mlops_assets.asking import run_requests
+from mlops_assets.jobs import UnresolvedAssetJobDefinition
 from mlops_assets.monitoring.follow import sealable
 from mlops_assets.product import ModelProduct
 from mlops_assets.settings import load_settings
-from mlops_assets.wiring import EVERY_S, UnresolvedAssetJobDefinition
+from mlops_assets.wiring import EVERY_S
 
 
 def seal_sensor(product: ModelProduct, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:

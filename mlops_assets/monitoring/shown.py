@@ -7,8 +7,8 @@ import msgspec
 from mlops_assets.evidence.archive import Archive, Held
 from mlops_assets.monitoring.estimates import Estimates
 from mlops_assets.monitoring.groups import FEWEST, Compared, Group
-from mlops_assets.monitoring.intervals import Measured
 from mlops_assets.monitoring.performance import MATURE_FROM, Quality
+from mlops_assets.training.intervals import Measured
 
 TOO_FEW = "too few"
 

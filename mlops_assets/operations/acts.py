@@ -1,6 +1,5 @@
 """A person's acts on a product: pause, resume, roll back. Each is a ledger entry with who, when and why."""
 
-import getpass
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Literal
@@ -8,6 +7,7 @@ from typing import Literal
 from mlops_assets.catalogue import read_catalogue
 from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.ledger import Act, Ledger, stamp
+from mlops_assets.evidence.signed import person
 from mlops_assets.operations.foreground import foreground
 from mlops_assets.product import ModelProduct
 from mlops_assets.settings import Settings
@@ -44,11 +44,6 @@ def roll_back(settings: Settings, name: str, *, to: int | None, segment: str | N
     yield "deployed" if ran.success else f"not deployed: {'; '.join(ran.problems)}"
 
 
-def person() -> str:
-    """Return who acts: the operating system's user, marked as asserted since nothing proves it."""
-    return f"{getpass.getuser()} (asserted)"
-
-
 def _moved(ledger: Ledger, product: ModelProduct, segment: str, to: int | None, reason: str) -> str | None:
     current = ledger.champion(product.name, segment)
     if current is None:
@@ -72,4 +67,6 @@ def _moved(ledger: Ledger, product: ModelProduct, segment: str, to: int | None, 
         ),
         expected=current.version,
     )
-    return f"{product.name}[{segment}]: champion {current.version} -> {target.version} ({reason})"
+    unasked = product.approval is not None and not target.facts.get("approvals")
+    note = f"; nobody was asked to approve {product.name}@{target.version} when it was promoted" if unasked else ""
+    return f"{product.name}[{segment}]: champion {current.version} -> {target.version} ({reason}){note}"

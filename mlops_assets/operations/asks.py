@@ -2,24 +2,27 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 from mlops_assets.catalogue import read_catalogue
 from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.ledger import Act, stamp
-from mlops_assets.operations.acts import person
+from mlops_assets.evidence.signed import person
 from mlops_assets.product import ModelProduct
+from mlops_assets.registry.acting import signer
+from mlops_assets.registry.people import read_people
 from mlops_assets.retraining.alarms import Alarm
 from mlops_assets.retraining.loop_state import open_now, opened
 from mlops_assets.retraining.shown import ID
 from mlops_assets.settings import Settings
 
 
-def ask(settings: Settings, name: str, *, segment: str | None, reason: str) -> str:
+def ask(settings: Settings, name: str, *, segment: str | None, reason: str, key: Path | None = None) -> str:
     """Ask for a training of a segment, or of each, and return what follows. It is answered once, by the retrain sensor.
 
     Raises:
         LookupError: If there is no such product or segment.
-        ValueError: If there is no champion to retrain yet.
+        ValueError: If there is no champion to retrain yet, or `key` is nobody's.
     """
     product = read_catalogue(settings.defs).product(name)
     ledger = Archive(settings.home).ledger
@@ -28,8 +31,9 @@ def ask(settings: Settings, name: str, *, segment: str | None, reason: str) -> s
         raise ValueError(
             f"{name}[{', '.join(without)}] has no champion yet; mlops-assets backfill {name} makes the first model"
         )
-    now = stamp(datetime.now(UTC))
-    ledger.add(Act(kind="retrain", product=product.name, segment=segment, by=person(), reason=reason, at=now))
+    who, now = signer(read_people(settings.defs), key), stamp(datetime.now(UTC))
+    act = Act(kind="retrain", product=product.name, segment=segment, by="", reason=reason, at=now)
+    ledger.add(who.acted(act))
     told = f"{name}: a training of {', '.join(wanted)} is asked for ({reason})"
     return f"{told}; the retrain sensor decides while mlops-assets up runs, and mlops-assets why {name} shows how"
 

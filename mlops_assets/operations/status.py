@@ -10,9 +10,11 @@ from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.clock import product_now
 from mlops_assets.evidence.records import BrokenEvidence, Struct
 from mlops_assets.evidence.step import parse
-from mlops_assets.intake.sources import check_source
+from mlops_assets.intake.declared import check_source
 from mlops_assets.operations.why import Drifts, drift_times, drift_words
 from mlops_assets.product import ModelProduct, Stage
+from mlops_assets.registry.pending import Pending, pending
+from mlops_assets.registry.people import check_roles, read_people
 from mlops_assets.retraining.reading import Reading
 from mlops_assets.retraining.stored import Stored
 from mlops_assets.serving.workers import live_workers
@@ -22,7 +24,8 @@ from mlops_assets.settings import Settings
 class SegmentStatus(Struct, frozen=True, kw_only=True):
     """One segment: who serves, how new the data is, what the newest window's verdict and the latest decision say.
 
-    `drifts` says how many were found, and how soon they were found and repaired; None before the first.
+    `drifts` says how many were found, and how soon they were found and repaired; None before the first. `waits` names
+    the candidates that people have to agree to.
     """
 
     segment: str
@@ -32,6 +35,7 @@ class SegmentStatus(Struct, frozen=True, kw_only=True):
     drift: str | None
     next: str | None
     drifts: Drifts | None = None
+    waits: list[str] = msgspec.field(default_factory=list[str])
 
 
 class ProductStatus(Struct, frozen=True, kw_only=True):
@@ -49,11 +53,13 @@ class ProductStatus(Struct, frozen=True, kw_only=True):
 def validate(settings: Settings) -> list[str]:
     """Return what is wrong with the declarations: one message each, none if all is right."""
     catalogue = read_catalogue(settings.defs)
-    problems = [str(error) for error in catalogue.errors.values()]
+    people = read_people(settings.defs)
+    problems = [str(error) for error in catalogue.errors.values()] + ([people.problem] if people.problem else [])
     for product in catalogue.products.values():
         try:
             check_product(product, settings)
-            check_source(product, settings.root)
+            check_source(product, settings.root, files=settings.files(product.name))
+            check_roles(product, people)
         except (ValueError, BrokenEvidence) as problem:
             problems.append(str(catalogue.wrong(product.name, problem)))
     return problems
@@ -88,6 +94,7 @@ def status_lines(found: list[ProductStatus]) -> list[str]:
             )
             lines += [f"  {'':12} {each.next}"] if each.next else []
             lines += [f"  {'':12} {drift_words(each.drifts)}"] if each.drifts else []
+            lines += [f"  {'':12} {candidate}" for candidate in each.waits]
     return lines or ["no product is declared; mlops-assets init writes one"]
 
 
@@ -98,6 +105,7 @@ def _status(settings: Settings, product: ModelProduct) -> ProductStatus:
     latest = {each.segment: each for _, each in reading.decisions.entries()}
     drifts = drift_times(product, reading)
     paused = archive.ledger.paused(product.name)
+    waiting = pending(archive, product, read_people(settings.defs), wall)
     return ProductStatus(
         product=product.name,
         now=product_now(folder, wall).isoformat(),
@@ -105,20 +113,26 @@ def _status(settings: Settings, product: ModelProduct) -> ProductStatus:
         paused=paused.reason if paused else None,
         alerts=open_words(settings, product.name),
         segments=[
-            _segment(archive, product, segment, latest.get(segment), drifts.get(segment))
+            _segment(archive, product, segment, latest.get(segment), drifts.get(segment), waiting)
             for segment in product.segments
         ],
     )
 
 
 def _segment(
-    archive: Archive, product: ModelProduct, segment: str, decision: Stored | None, drifts: Drifts | None
+    archive: Archive,
+    product: ModelProduct,
+    segment: str,
+    decision: Stored | None,
+    drifts: Drifts | None,
+    waiting: list[Pending],
 ) -> SegmentStatus:
     champion = archive.ledger.champion(product.name, segment)
     drift = _newest(archive, product, Stage.DRIFT, segment)
     data = _newest(archive, product, Stage.FEATURES, segment)
     answer = f"retrain on {decision.target}: " if decision and decision.retrain else "no retraining: "
-    first = None if champion else f"no model yet; mlops-assets backfill {product.name} makes one"
+    waits = [f"{product.name}@{each.version} {each.words}" for each in waiting if each.segment == segment]
+    first = None if champion or waits else f"no model yet; mlops-assets backfill {product.name} makes one"
     return SegmentStatus(
         segment=segment,
         champion=champion.version if champion else None,
@@ -127,6 +141,7 @@ def _segment(
         drift=f"{drift[0]}: {archive.held(drift[1]).record.facts.get('words')}" if drift else None,
         next=answer + "; ".join(decision.reasons) if decision else first,
         drifts=drifts,
+        waits=waits,
     )
 
 

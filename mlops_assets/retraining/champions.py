@@ -15,7 +15,8 @@ from mlops_assets.retraining.state import Champion
 from mlops_assets.settings import Settings
 from mlops_assets.training.step import ModelStep
 
-PARTS = {"trainer": "trainer", "label": "label", "transform": "features", "inputs": "features"}  # of a recipe's params
+# of a recipe's params
+PARTS = {"trainer": "trainer", "search": "search", "label": "label", "transform": "features", "inputs": "features"}
 
 
 def serving_champion(
@@ -71,7 +72,7 @@ def _changed(
         return ()
     if not _differs(recipe, champion.record):
         return ()
-    judged = [act for act in reading.acts() if act.kind in ("promote", "refuse") and act.segment == segment]
+    judged = [act for act in reading.acts() if act.kind in ("promote", "refuse", "wait") and act.segment == segment]
     tried = reading.held(judged[-1].record or champion.id).record if judged else champion.record
     return _differs(recipe, champion.record) if _differs(recipe, tried) else ()
 

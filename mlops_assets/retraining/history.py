@@ -19,11 +19,16 @@ def champion_act(acts: Sequence[Act], segment: str) -> Act | None:
 def trainings(
     product: ModelProduct, acts: Sequence[Act], segment: str, decided: Sequence[Stored]
 ) -> Iterator[Training]:
-    """Yield the candidates that the gate has decided on, with the alarms that asked for them."""
+    """Yield the candidates that the gate has decided on, with the alarms that asked for them.
+
+    One that waits for people to approve it has not failed, unless it is rejected later.
+    """
     asked = {each.id: tuple(each.alarms) for each in decided}
     registered = {act.record: act for act in acts if act.kind == "register"}
-    for act in acts:
-        if act.kind in ("promote", "refuse") and act.segment == segment and act.record in registered:
+    judged = [act for act in acts if act.kind in ("promote", "refuse", "wait") and act.segment == segment]
+    latest = {act.record: act.kind for act in judged}
+    for act in judged:
+        if act.record in registered and (act.kind != "wait" or latest[act.record] == "wait"):
             yield Training(
                 until=_end(product, registered[act.record]),
                 alarms=asked.get(str(registered[act.record].facts.get("decision")), ()),

@@ -1,5 +1,6 @@
 """The retrain sensor: stored decisions, the trainings that they ask for, and the table of both in the UI."""
 
+import json
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -8,7 +9,11 @@ from threading import Lock
 import dagster as dg
 
 from mlops_assets.evidence.records import BrokenEvidence
+from mlops_assets.evidence.signed import id_of
+from mlops_assets.jobs import UnresolvedAssetJobDefinition
 from mlops_assets.product import ModelProduct
+from mlops_assets.registry.approvals import identities
+from mlops_assets.registry.sensors import decision_requests
 from mlops_assets.retraining.asked import Request, Runs, RunsOf, next_request
 from mlops_assets.retraining.episodes import mean
 from mlops_assets.retraining.evidenced import known_drifts
@@ -17,12 +22,13 @@ from mlops_assets.retraining.reading import Reading
 from mlops_assets.retraining.shown import answer, mean_words, table
 from mlops_assets.retraining.stored import Stored
 from mlops_assets.settings import Settings, load_settings
-from mlops_assets.wiring import EVERY_S, UNDER_WAY, UnresolvedAssetJobDefinition, under_way
+from mlops_assets.wiring import EVERY_S, UNDER_WAY, under_way
 
 DECISION, ATTEMPT = "mlops_assets/decision", "mlops_assets/attempt"
 TABLE = "decisions"  # the external asset that shows them
 SHOWN = 20  # decisions in its table; of older ones, those not told yet, no more are told either
 TAG_CHARACTERS = 2_000
+ASKED_BY = "mlops_assets/asked_by"  # tag: a JSON list of who asked by hand; the model's registration keeps it
 
 
 class Kept:
@@ -49,13 +55,18 @@ class Kept:
                 raise
 
 
-def retrain_sensor(product: ModelProduct, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
-    """Return the sensor that decides for each segment, stores the decision, and asks for a training if it is a yes."""
+def retrain_sensor(
+    product: ModelProduct, job: UnresolvedAssetJobDefinition, decide: UnresolvedAssetJobDefinition | None = None
+) -> dg.SensorDefinition:
+    """Return the sensor that decides for each segment, stores the decision, and asks for a training if it is a yes.
+
+    It asks for `decide` too, where people have agreed on a candidate, or rejected it, since the gate has.
+    """
     kept = Kept(product)
 
     @dg.sensor(
         name=f"{product.name}_retrain",
-        job=job,
+        jobs=[job, decide] if decide else [job],
         minimum_interval_seconds=EVERY_S,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Decides whether to retrain; every decision is stored with its reasons (mlops-assets why).",
@@ -63,7 +74,11 @@ def retrain_sensor(product: ModelProduct, job: UnresolvedAssetJobDefinition) -> 
     def retrain(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         settings = load_settings()
         with kept.reading(settings) as reading:
-            return _tick(product, settings, reading, context.instance, job.name, kept.over)
+            asked, said = _tick(product, settings, reading, context.instance, job.name, kept.over)
+            if decide:
+                wall = datetime.now(UTC)
+                asked += decision_requests(product, settings, context.instance, decide.name, reading.acts(), wall)
+        return dg.SensorResult(run_requests=asked, skip_reason=None if asked else said)
 
     return retrain
 
@@ -75,7 +90,7 @@ def _tick(
     instance: dg.DagsterInstance,
     job: str,
     over: set[str],
-) -> dg.SensorResult:
+) -> tuple[list[dg.RunRequest], str]:
     busy, runs_of = under_way(instance, job, "dagster/partition/segment"), _runs(instance, job, over)
     requests: list[dg.RunRequest] = []
     said: list[str] = []
@@ -85,10 +100,15 @@ def _tick(
         if decision is not None:
             said.append(f"{segment}: {', '.join(decision.reasons)}")
         asked = None if running else next_request(product, settings, reading, segment, wall, runs_of)
-        requests += [_request(asked)] if asked else []
+        requests += [_request(asked, job, _asked_by(reading, asked.decision))] if asked else []
     _tell(product, reading, instance)
-    skipped = None if requests else "; ".join(said) or "nothing judged yet"
-    return dg.SensorResult(run_requests=requests, skip_reason=skipped)
+    return requests, "; ".join(said) or "nothing judged yet"
+
+
+def _asked_by(reading: Reading, decision: Stored) -> list[str]:
+    """Return who asked by hand for the training that was decided on, by name and by key."""
+    asks = [act for act in reading.acts() if act.kind == "retrain" and id_of(act) in decision.asks]
+    return [who for act in asks for who in identities(act)]
 
 
 def _runs(instance: dg.DagsterInstance, job: str, over: set[str]) -> RunsOf:
@@ -117,9 +137,10 @@ def _summed(runs: Sequence[dg.DagsterRun]) -> Runs:
     )
 
 
-def _request(asked: Request) -> dg.RunRequest:
+def _request(asked: Request, job: str, by: list[str]) -> dg.RunRequest:
     decision = asked.decision
     return dg.RunRequest(
+        job_name=job,
         partition_key=f"{decision.segment}|{decision.target}",
         run_key=asked.key,
         tags={
@@ -130,6 +151,7 @@ def _request(asked: Request) -> dg.RunRequest:
             "mlops_assets/trigger": decision.trigger or "",
             "mlops_assets/reason": "; ".join(decision.reasons)[:500],
             "mlops_assets/alarms": " ".join(decision.alarms)[:TAG_CHARACTERS],
+            **({ASKED_BY: json.dumps(by)} if by else {}),
         },
     )
 

@@ -7,8 +7,8 @@ import msgspec
 
 from mlops_assets.serving.forms import Kind
 from mlops_assets.serving.http import Answer, json_answer
-from mlops_assets.serving.predictor import Score
 from mlops_assets.serving.router import Answerer
+from mlops_assets.training.predictor import Score
 
 
 class Scored(NamedTuple):
@@ -25,6 +25,7 @@ class _Prediction(msgspec.Struct, omit_defaults=True):
     model_version: str
     output: float | str
     probabilities: dict[str, float] | None = None
+    decision: bool | None = None
 
 
 class _Single(_Prediction, kw_only=True):
@@ -38,10 +39,11 @@ class _Rows(msgspec.Struct):
     predictions: list[_Prediction]
 
 
-class _Mlflow(msgspec.Struct):
+class _Mlflow(msgspec.Struct, omit_defaults=True):
     predictions: list[float | str]
     inference_id: str
     model_version: str
+    decisions: list[bool | None] | None = None
 
 
 class _Parameters(msgspec.Struct):
@@ -52,7 +54,7 @@ class _Tensor(msgspec.Struct):
     name: str
     datatype: str
     shape: list[int]
-    data: list[float] | list[str]
+    data: list[float] | list[str] | list[bool]
 
 
 class _Oip(msgspec.Struct, omit_defaults=True):
@@ -72,22 +74,34 @@ def answer(product: str, kind: Kind, request_id: str, rows: Sequence[Scored], cl
     if kind == "rows":
         return json_answer(_Rows(request_id, product, version, [_prediction(row) for row in rows]), headers)
     if kind == "mlflow":
-        return json_answer(_Mlflow([_output(row) for row in rows], request_id, version), headers)
+        outputs, decided = [_output(row) for row in rows], [_decision(row) for row in rows]
+        decisions = None if all(each is None for each in decided) else decided
+        return json_answer(_Mlflow(outputs, request_id, version, decisions), headers)
     return json_answer(_Oip(product, version, _Parameters(request_id), _tensors(rows), client_id), headers)
 
 
 def _single(product: str, row: Scored) -> _Single:
-    by = row.by
-    return _Single(row.inference_id, by.segment, str(by.version), _output(row), _probabilities(row), model_name=product)
+    return _Single(*_fields(row), model_name=product)
 
 
 def _prediction(row: Scored) -> _Prediction:
-    return _Prediction(row.inference_id, row.by.segment, str(row.by.version), _output(row), _probabilities(row))
+    return _Prediction(*_fields(row))
+
+
+def _fields(row: Scored) -> tuple[str, str, str, float | str, dict[str, float] | None, bool | None]:
+    by = row.by
+    return row.inference_id, by.segment, str(by.version), _output(row), _probabilities(row), _decision(row)
 
 
 def _output(row: Scored) -> float | str:
     """Return a probability, a value, or the name of the likeliest class."""
     return row.score.output if row.score.probabilities is None else row.by.model.spec.classes[int(row.score.output)]
+
+
+def _decision(row: Scored) -> bool | None:
+    """Return whether the row is acted on, where the model's own threshold says it."""
+    threshold = row.by.model.spec.threshold
+    return None if threshold is None else row.score.output >= threshold
 
 
 def _probabilities(row: Scored) -> dict[str, float] | None:
@@ -98,7 +112,9 @@ def _probabilities(row: Scored) -> dict[str, float] | None:
 def _tensors(rows: Sequence[Scored]) -> list[_Tensor]:
     shape = [len(rows)]
     if rows[0].score.probabilities is None:
-        return [_Tensor("output", "FP64", shape, [row.score.output for row in rows])]
+        decided = [made for row in rows if (made := _decision(row)) is not None]
+        decisions = [_Tensor("decision", "BOOL", shape, decided)] if len(decided) == len(rows) else []
+        return [_Tensor("output", "FP64", shape, [row.score.output for row in rows]), *decisions]
     classes = [str(_output(row)) for row in rows]
     every = [share for row in rows for share in row.score.probabilities or ()]
     return [

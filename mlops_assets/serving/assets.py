@@ -13,6 +13,8 @@ from mlops_assets.registry.assets import project_aliases
 from mlops_assets.serving.deploy import wait_until_served
 from mlops_assets.serving.steps import EndpointStep, PredictionsStep
 from mlops_assets.serving.workers import live_workers
+from mlops_assets.training.resources import close_lost
+from mlops_assets.training.tracking import MlflowTracker
 from mlops_assets.wiring import Look, Told, dep, segments_by_window, step_asset
 
 HEARTBEAT = timedelta(hours=2)
@@ -61,12 +63,13 @@ def predictions_asset(product: ModelProduct) -> dg.AssetsDefinition:
 
 
 def _deployed(context: dg.AssetExecutionContext, step: Step, held: Held) -> Told:
-    """Wait for the workers and say which serve the deployment; MLflow's aliases are brought up to date as well."""
+    """Wait for the workers and say which serve the deployment; MLflow's aliases and runs are brought up to date too."""
     folder = step.settings.serving(step.product.name)
     serving = wait_until_served(folder, held.id, PATIENCE_S)
     live = live_workers(folder, datetime.now(UTC))
     refused = [f"{worker.url}: {worker.error}" for worker in live if worker.refused == held.id]
-    project_aliases(context, step, held)
+    project_aliases(context, step)
+    close_lost(context, MlflowTracker(step.settings.mlflow_uri), step.product.name)
     return Told(
         metadata={"workers": dg.MetadataValue.json([worker.url for worker in serving])},
         checks=list(_claims(len(serving), len(live), refused)),

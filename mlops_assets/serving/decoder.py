@@ -1,23 +1,24 @@
 """JSON rows -> the values a model reads, by types made from its spec: exact, fast, and never a guess.
 
 A bool is no int, "1" is no 1; an int may stand for a float; null only where nullable; no NaN, no infinity; a time names
-its offset from UTC. Only a refused row is looked at twice, to name every field that is wrong.
+its offset from UTC. An image is a file's bytes as base64, and is unpacked once to see that it is one of the right size.
+Only a refused row is looked at twice, to name every field that is wrong.
 """
 
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from math import ceil, floor, prod
 from typing import Annotated, Literal, NamedTuple, TypeGuard
 
 import msgspec
 from msgspec import Meta
 
+from mlops_assets.serving.inputs import right, shape_of, wrong_image
 from mlops_assets.serving.refusal import Problem, Refused, bad_rows, told
 from mlops_assets.training.model import ColumnSpec
 
 _INT = (-(2**63), 2**63 - 1)
-_SHOWN = 20  # categories named in a message
 
 
 class Decoded(NamedTuple):
@@ -28,12 +29,17 @@ class Decoded(NamedTuple):
 
 
 class RowDecoder:
-    """Decodes one model's rows. `key` and `segment` are request fields beside the inputs; a key may be left out."""
+    """Decodes one model's rows. `key` and `segment` are request fields beside the inputs; a key may be left out.
+
+    `pixels` says how many values the images of a row have.
+    """
 
     def __init__(self, inputs: Mapping[str, ColumnSpec], *, key: str | None = None, segment: str | None = None) -> None:
         """Make the row type; fields keep their own names, whatever characters those have."""
         self._inputs = inputs
         self._types: dict[str, object] = {name: _type(spec) for name, spec in inputs.items()}
+        self._images = [place for place, spec in enumerate(inputs.values()) if spec.type == "image"]
+        self.pixels = sum(prod(shape_of(spec)) for spec in inputs.values() if spec.type == "image")
         if segment is not None:
             self._types.setdefault(segment, str | int)
         self._optional = key if key is not None and key not in self._types else None
@@ -50,11 +56,13 @@ class RowDecoder:
             Refused: 400 if it is no JSON, 422 naming each field that is wrong.
         """
         try:
-            return self._decoded(self._json.decode(body))
+            row = self._decoded(self._json.decode(body))
         except msgspec.ValidationError as error:
             raise self._explained([read_json(bytes(body))], [None], str(error)) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise no_json(error) from error
+        self._check_images([row], [None])
+        return row
 
     def many(self, rows: list[object], places: Sequence[int]) -> list[Decoded]:
         """Return rows that are already parsed; `places` are their numbers in the request.
@@ -63,14 +71,32 @@ class RowDecoder:
             Refused: 422 naming each row and field that is wrong.
         """
         try:
-            return [self._decoded(row) for row in msgspec.convert(rows, self._rows)]
+            found = [self._decoded(row) for row in msgspec.convert(rows, self._rows)]
         except msgspec.ValidationError as error:
             raise self._explained(rows, places, str(error)) from error
+        self._check_images(found, places)
+        return found
 
     def _decoded(self, row: msgspec.Struct) -> Decoded:
         values = msgspec.structs.astuple(row)
         key = values[self._key] if self._key is not None else None
         return Decoded(values[: len(self._inputs)], None if key is None else str(key))
+
+    def _check_images(self, rows: Sequence[Decoded], places: Sequence[int | None]) -> None:
+        """Check that every image decodes and has its size.
+
+        Raises:
+            Refused: 422 naming each row and field whose image has not.
+        """
+        specs = [(place, *list(self._inputs.items())[place]) for place in self._images]
+        problems = [
+            Problem(row=at, field=name, found=found, right=right(spec))
+            for row, at in zip(rows, places, strict=True)
+            for place, name, spec in specs
+            if (found := wrong_image(row.values[place], spec)) is not None
+        ]
+        if problems:
+            raise bad_rows(problems)
 
     def _explained(self, rows: list[object], places: Sequence[int | None], error: str) -> Refused:
         problems = [found for row, place in zip(rows, places, strict=True) for found in self._problems(row, place)]
@@ -102,26 +128,6 @@ class RowDecoder:
 def is_object(value: object) -> TypeGuard[dict[str, object]]:
     """Return whether a parsed JSON value is an object."""
     return isinstance(value, dict)
-
-
-def right(spec: ColumnSpec) -> str:
-    """Return in words what a column may hold."""
-    if spec.type == "str" and spec.isin:
-        more = f" and {len(spec.isin) - _SHOWN} more" if len(spec.isin) > _SHOWN else ""
-        said = "one of " + ", ".join(repr(level) for level in spec.isin[:_SHOWN]) + more
-    else:
-        said = {
-            "int": "an int",
-            "float": "a number",
-            "str": "text",
-            "bool": "true or false",
-            "datetime": "a time such as '2026-01-31T12:00:00Z'",
-        }[spec.type]
-    if spec.min is not None:
-        said += f", at least {spec.min:.12g}"
-    if spec.max is not None:
-        said += f", at most {spec.max:.12g}"
-    return said + (", or null" if spec.nullable else "")
 
 
 def read_json(body: bytes) -> object:
@@ -164,8 +170,8 @@ def _exact(spec: ColumnSpec) -> object:
         return Annotated[
             int,
             Meta(
-                ge=low if spec.min is None else max(low, math.ceil(spec.min)),
-                le=high if spec.max is None else min(high, math.floor(spec.max)),
+                ge=low if spec.min is None else max(low, ceil(spec.min)),
+                le=high if spec.max is None else min(high, floor(spec.max)),
             ),
         ]
     if spec.type == "float":  # the bounds also keep out NaN and infinity
@@ -175,8 +181,8 @@ def _exact(spec: ColumnSpec) -> object:
         ]
     if spec.type == "datetime":
         return Annotated[datetime, Meta(tz=True)]
-    if spec.type == "bool":
-        return bool
+    if spec.type in ("bool", "image"):
+        return bool if spec.type == "bool" else bytes
     return Literal[tuple(spec.isin)] if spec.isin else str  # pyright: ignore
 
 

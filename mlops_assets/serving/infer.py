@@ -15,11 +15,12 @@ from mlops_assets.serving.forms import Form
 from mlops_assets.serving.http import Answer
 from mlops_assets.serving.ids import Ids, text
 from mlops_assets.serving.log import Body, LogWriter, Part, Row
-from mlops_assets.serving.predictor import Score
 from mlops_assets.serving.refusal import Problem, Refused, bad_rows, told
 from mlops_assets.serving.router import Answerer, Table, empty_table
+from mlops_assets.training.predictor import Score
 
 ASIDE = 64  # rows from which on a batch is scored in a thread, so that single rows need not wait for it
+ASIDE_PIXELS = 65_536  # the same for images: to unpack so many takes about a millisecond
 
 
 class _Group(NamedTuple):
@@ -62,12 +63,10 @@ class Inference:
         table = self.table
         if not table.answerers:
             raise Refused(503, f"{self._product.name} has no champion yet; the first one promoted is served at once")
-        if form.kind == "row":
-            groups = [self._one(table, form)]
-        elif len(form.rows) < ASIDE:
-            groups = self._many(table, form.rows)
+        if _is_long(table, form):
+            groups = await asyncio.to_thread(self._groups, table, form)
         else:
-            groups = await asyncio.to_thread(self._many, table, form.rows)
+            groups = self._groups(table, form)
         id_ = self.ids.new(ms)
         single = sum(len(group.places) for group in groups) == 1
         parts = [_part(group, single) for group in groups]
@@ -75,6 +74,9 @@ class Inference:
         self._log.append(id_, Body(latency_us, table.deployment or "", parts))
         name = text(id_)
         return answer(self._product.name, form.kind, name, _scored(groups, name, single), form.client_id)
+
+    def _groups(self, table: Table, form: Form) -> list[_Group]:
+        return [self._one(table, form)] if form.kind == "row" else self._many(table, form.rows)
 
     def _one(self, table: Table, form: Form) -> _Group:
         by = table.answerer(self._segment(form.segment, None))
@@ -100,6 +102,12 @@ class Inference:
         shown = "nothing (missing)" if found is UNSET else told(found)
         right = f"one of the segments {', '.join(self._product.segments)}"
         raise bad_rows([Problem(row=place, field=self._field, found=shown, right=right)])
+
+
+def _is_long(table: Table, form: Form) -> bool:
+    """Return whether a request takes so long that others should not wait for it."""
+    pixels = max(by.model.decoder.pixels for by in table.answerers.values())
+    return len(form.rows) >= ASIDE or pixels * max(len(form.rows), 1) >= ASIDE_PIXELS
 
 
 def _whole(by: Answerer, score: Callable[[], list[Score]]) -> list[Score]:

@@ -14,13 +14,14 @@ from mlops_assets.serving.frames import CLOSING, OPENING, FrameFile, LogRefused,
 from mlops_assets.serving.ids import ms_of, time_of, to_ms
 from mlops_assets.windows import Grid
 
-Kind = Literal["int", "float", "str", "bool", "datetime"]
+Kind = Literal["int", "float", "str", "bool", "datetime", "image"]
 TYPES: dict[Kind, pl.DataType] = {
     "int": pl.Int64(),
     "float": pl.Float64(),
     "str": pl.String(),
     "bool": pl.Boolean(),
     "datetime": pl.Datetime("us", "UTC"),
+    "image": pl.Binary(),
 }
 
 

@@ -24,7 +24,7 @@ _DTYPES = {
     "FP64": "<f8",
 }
 _TEXT = "BYTES"
-DATATYPES = {"int": "INT64", "float": "FP64", "bool": "BOOL", "str": _TEXT, "datetime": _TEXT}
+DATATYPES = {"int": "INT64", "float": "FP64", "bool": "BOOL", "str": _TEXT, "datetime": _TEXT, "image": _TEXT}
 
 
 class Tensor(msgspec.Struct):

@@ -66,8 +66,14 @@ def model(product: ModelProduct, table: Table) -> ModelMetadata:
         versions=sorted({str(by.version) for by in table.answerers.values()}),
         platform=first.model.spec.kind if first else "",
         inputs=[TensorMetadata(name, datatype, [-1]) for name, datatype in columns.items()],
-        outputs=[TensorMetadata("output", output, [-1])],
+        outputs=[TensorMetadata("output", output, [-1]), *_decision(table)],
     )
+
+
+def _decision(table: Table) -> list[TensorMetadata]:
+    """Return the column that says whether a row is acted on, where every model served has a threshold."""
+    thresholds = [by.model.spec.threshold for by in table.answerers.values()]
+    return [TensorMetadata("decision", "BOOL", [-1])] if thresholds and None not in thresholds else []
 
 
 def home(product: ModelProduct, table: Table) -> bytes:

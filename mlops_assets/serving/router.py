@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
+import numpy as np
 
 from mlops_assets.evidence.store import Store
+from mlops_assets.intake.images import png
 from mlops_assets.product import ModelProduct
 from mlops_assets.serving.decoder import RowDecoder
 from mlops_assets.serving.deploy import Deployment, Route
 from mlops_assets.serving.log import Columns, Kind
-from mlops_assets.serving.predictor import Predictor
 from mlops_assets.serving.refusal import Refused
 from mlops_assets.training.model import ColumnSpec, ModelSpec, decode_spec
+from mlops_assets.training.predictor import Predictor
 
 _PROBES = 32
 _MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -139,6 +141,8 @@ def probes(spec: ModelSpec) -> list[tuple[object, ...]]:
 def _probe(column: ColumnSpec, levels: list[str] | None, at: int) -> object:
     if column.nullable and at % 5 == 0:
         return None
+    if column.type == "image":
+        return png(np.random.default_rng(at).integers(0, 256, column.shape, np.uint8))
     if column.type == "str":
         return levels[at % len(levels)] if levels else f"probe {at}"
     if column.type == "bool":

@@ -59,13 +59,18 @@ def find(folder: Path, grid: Grid, inference_id: str) -> pl.DataFrame | None:
     Raises:
         ValueError: If `inference_id` is none.
     """
-    wanted = parse(inference_id)
-    for path in sorted((folder / "log" / grid.key(time_of(wanted.request))).glob("*.log")):
-        frame = find_frame(mapped(path), wanted.request)
+    found = find_request(folder, grid, parse(inference_id).request)
+    rows = found.filter(pl.col("inference_id") == inference_id)
+    return rows if rows.height else None
+
+
+def find_request(folder: Path, grid: Grid, request: bytes) -> pl.DataFrame:
+    """Return all rows of a request that is still in the log of the product at `folder`, as they will be sealed."""
+    for path in sorted((folder / "log" / grid.key(time_of(request))).glob("*.log")):
+        frame = find_frame(mapped(path), request)
         if frame is not None:
-            found = table([(path.stem, frame)]).filter(pl.col("inference_id") == inference_id)
-            return found if found.height else None
-    return None
+            return table([(path.stem, frame)])
+    return table([])
 
 
 def _frame(columns: Columns, rows: list[tuple[object, ...]], plain: bool) -> pl.DataFrame:

@@ -42,7 +42,7 @@ class EndpointStep(Step):
             for segment, act in champions.items()
             if act is not None and act.version is not None and act.record is not None
         }
-        if not held:
+        if not held and not self.archive.ledger.acts(self.product.name, "wait"):  # else: deploy nothing, fail nothing
             refused = self.archive.ledger.acts(self.product.name, "refuse")
             why = f": {refused[-1].reason}" if refused else f"; materialize {self.product.name}/champion"
             raise NotReady(f"{self.product.name} has no champion yet{why}")
@@ -66,7 +66,7 @@ class EndpointStep(Step):
             now = stamp(datetime.now(UTC))
             routes = msgspec.json.decode(self.archive.data(held, "routes"), type=Routes)
             versions: dict[str, Json] = {segment: route.version for segment, route in routes.items()}
-            reason = ", ".join(f"{segment}@{version}" for segment, version in versions.items())
+            reason = ", ".join(f"{segment}@{version}" for segment, version in versions.items()) or "no champion yet"
             self.archive.ledger.add(
                 Act(
                     kind="deploy",

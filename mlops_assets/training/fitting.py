@@ -8,45 +8,15 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
-from mlops_assets.training.machine import CPU, Machine
+from mlops_assets.training.machine import Machine
 from mlops_assets.training.metrics import measure
-from mlops_assets.training.model import (
-    ColumnSpec,
-    Matrix,
-    ModelSpec,
-    Predictor,
-    Task,
-    is_text,
-    label_codes,
-    label_names,
-    to_matrix,
-)
-from mlops_assets.training.split import FEWEST, Split, filled, split
+from mlops_assets.training.model import Matrix, ModelSpec, Predictor, label_codes, to_matrix
+from mlops_assets.training.split import Split, split
+from mlops_assets.training.training_set import TrainingSet, order_of, spec_of
 
 Params = Mapping[str, int | float | str | bool]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class TrainingSet:
-    """Rows to learn from, oldest first.
-
-    `windows` says how many rows lie in each window, oldest first; empty means one window. With `forget`, validation
-    chooses how many of the newest windows to learn from. Rows without a time (`ordered=False`) are shuffled by the seed
-    before they are split. `inputs` and `transform` are handed on to the model's spec.
-    """
-
-    features: pl.DataFrame
-    labels: pl.Series
-    task: Task
-    windows: tuple[int, ...] = ()
-    forget: bool = False
-    ordered: bool = True
-    inputs: Mapping[str, ColumnSpec] = field(default_factory=dict[str, ColumnSpec])
-    transform: str | None = None
-    machine: Machine = CPU
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,13 +56,28 @@ class Learner:
     load: Callable[[ModelSpec, bytes], Predictor]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One training of a search. `loss` is the task's on the validation rows; None if it failed, for `problem`."""
+
+    kind: str
+    params: dict[str, int | float | str | bool]
+    loss: float | None
+    metrics: dict[str, float] = field(default_factory=dict[str, float])
+    history: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+    problem: str = ""
+    won: bool = False
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trained:
     """A model and how well it did on the held-out rows, which it never saw.
 
     `holdout` are their positions in the training set, `scores` what the stored model says of them, `metrics` how that
     compares with their labels. `history` is one value per iteration or epoch. `rows_used` counts fitted and validation
-    rows, `windows_used` the newest windows (of those with rows) that they are from.
+    rows, `windows_used` the newest windows (of those with rows) that they are from. `validation` are the positions of
+    the rows that only chose among models. A model that won a search has all its `trials`, in order; `cut_short` says
+    that time ended it.
     """
 
     model_bytes: bytes
@@ -105,6 +90,18 @@ class Trained:
     windows_used: int
     params: dict[str, int | float | str | bool]
     gpu_s: float = 0.0
+    validation: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    trials: tuple[Trial, ...] = ()
+    cut_short: bool = False
+
+
+def as_recorded(params: Params) -> dict[str, int | float | str | bool]:
+    """Return parameters as a record has them: JSON knows one kind of number, so 1.0 is 1 when they are read again."""
+    return {name: int(value) if _is_whole(value) else value for name, value in params.items()}
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, float) and value.is_integer() and abs(value) < 2**53
 
 
 def train(data: TrainingSet, params: Params, seed: int, learner: Learner) -> Trained:
@@ -113,15 +110,15 @@ def train(data: TrainingSet, params: Params, seed: int, learner: Learner) -> Tra
     Raises:
         ValueError: If the rows are too few, or the labels are missing or not of the declared kind.
     """
-    order = np.arange(data.features.height)
+    spec = spec_of(data, seed, learner.kind)
+    order, windows = order_of(data, seed), data.filled
     if not data.ordered:
-        order = np.random.default_rng(seed).permutation(order)
         data = replace(data, features=data.features[order], labels=data.labels[order])
-    windows = filled(data.windows or (data.features.height,))
-    spec = _spec(data, windows, learner.kind)
     rows = Rows(matrix=to_matrix(data.features, spec), labels=label_codes(data.labels, spec))
     choices = range(1, len(windows) + 1) if data.forget else (len(windows),)
-    tried = {used: _learn(learner, spec, rows, split(windows, used), params, seed, data.machine) for used in choices}
+    tried = {
+        used: _learn(learner, spec, rows, split(windows, used), params, seed, _own(data, used)) for used in choices
+    }
     used = min(tried, key=lambda count: tried[count].loss)
     cut, learned = split(windows, used), tried[used]
     held = rows.part(cut.holdout)
@@ -140,7 +137,14 @@ def train(data: TrainingSet, params: Params, seed: int, learner: Learner) -> Tra
         windows_used=used,
         params=learned.params,
         gpu_s=sum(each.gpu_s for each in tried.values()),
+        validation=order[cut.validation],
     )
+
+
+def _own(data: TrainingSet, used: int) -> Machine:
+    """Return the machine with a folder of its own for each choice of windows, so that none resumes from another."""
+    folder = data.machine.checkpoints
+    return replace(data.machine, checkpoints=folder / f"windows-{used}") if folder and data.forget else data.machine
 
 
 def _learn(
@@ -151,39 +155,6 @@ def _learn(
         only = spec.classes[int(fit.labels[0])]
         raise ValueError(f"all {len(fit.labels)} rows to learn from are labelled {only!r}; right is two classes")
     return learner.fit(spec, fit, rows.part(cut.validation), params, seed, machine)
-
-
-def _spec(data: TrainingSet, windows: tuple[int, ...], kind: str) -> ModelSpec:
-    height = data.features.height
-    if height < FEWEST or sum(windows) != height or len(data.labels) != height:
-        found = f"{height} rows, {len(data.labels)} labels, {sum(windows)} rows in windows"
-        raise ValueError(f"found {found}; right is one number, {FEWEST} or more")
-    if data.labels.null_count() or (data.labels.dtype.is_float() and not data.labels.is_finite().all()):
-        raise ValueError("a label is missing or not finite; leave rows without a label out of the training set")
-    before = data.features[: split(windows, 1).holdout.start]
-    texts = [name for name, dtype in data.features.schema.items() if is_text(dtype)]
-    return ModelSpec(
-        kind=kind,
-        task=data.task,
-        classes=_classes(data.labels, data.task),
-        inputs=dict(data.inputs),
-        features=data.features.columns,
-        categories={name: before[name].cast(pl.String).drop_nulls().unique().sort().to_list() for name in texts},
-        transform=data.transform,
-    )
-
-
-def _classes(labels: pl.Series, task: Task) -> list[str]:
-    if task == "regression":
-        if not labels.dtype.is_numeric():
-            raise ValueError(f"the label of a regression is {labels.dtype}; right is a number")
-        return []
-    found = label_names(labels).unique().to_list()
-    found.sort(key=float if labels.dtype.is_numeric() else None)
-    if len(found) < 2 or (task == "binary" and len(found) > 2):
-        right = "two, or `kind: multiclass`" if task == "binary" else "two or more"
-        raise ValueError(f"a {task} label has {len(found)} classes ({', '.join(found[:5])}); right is {right}")
-    return found
 
 
 def _shares(features: list[str], gains: list[float]) -> dict[str, float]:

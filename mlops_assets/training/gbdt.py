@@ -2,13 +2,15 @@
 # LightGBM's types are partial.
 # pyright: reportUnknownMemberType=false
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlops_assets.training.fitting import Learned, Learner, Params, Rows, Trained, TrainingSet, train
+from mlops_assets.training.fitting import Learned, Learner, Params, Rows, Trained, train
 from mlops_assets.training.machine import Machine
 from mlops_assets.training.model import Matrix, ModelSpec, Predictor, Task
+from mlops_assets.training.training_set import TrainingSet
 
 if TYPE_CHECKING:
     import lightgbm
@@ -58,18 +60,18 @@ def _fit(spec: ModelSpec, rows: Rows, validation: Rows, params: Params, seed: in
     chosen = {**DEFAULTS, **params}
     history: dict[str, dict[str, list[float]]] = {}
     training = _dataset(spec, rows)
-    booster = lightgbm.train(
-        _forced(spec, chosen, seed),
-        training,
-        num_boost_round=int(chosen["num_iterations"]),
-        valid_sets=[_dataset(spec, validation, training)],
-        valid_names=["validation"],
-        callbacks=[
-            lightgbm.early_stopping(int(chosen["early_stopping_round"]), verbose=False),
-            lightgbm.record_evaluation(history),
-        ],
-    )
-    rounds = booster.best_iteration
+    try:
+        booster = lightgbm.train(
+            _forced(spec, chosen, seed),
+            training,
+            num_boost_round=int(chosen["num_iterations"]),
+            valid_sets=[_dataset(spec, validation, training)],
+            valid_names=["validation"],
+            callbacks=[*_early_stopping(chosen), lightgbm.record_evaluation(history)],
+        )
+    except lightgbm.basic.LightGBMError as problem:
+        raise ValueError(f"lightgbm: {str(problem).partition(' at /')[0]}") from problem  # without its source's path
+    rounds = booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
     [losses] = history["validation"].values()
     return Learned(
         model_bytes=booster.model_to_string(num_iteration=rounds).encode(),
@@ -78,6 +80,14 @@ def _fit(spec: ModelSpec, rows: Rows, validation: Rows, params: Params, seed: in
         gains=booster.feature_importance("gain", iteration=rounds).tolist(),
         params={**chosen, "best_iteration": rounds},
     )
+
+
+def _early_stopping(chosen: Params) -> list[Callable[["lightgbm.callback.CallbackEnv"], None]]:
+    """Return the callback that ends a training; none at 0 rounds, nor for dart, which changes earlier trees."""
+    import lightgbm
+
+    rounds = int(chosen["early_stopping_round"])
+    return [] if rounds <= 0 or chosen.get("boosting") == "dart" else [lightgbm.early_stopping(rounds, verbose=False)]
 
 
 def _dataset(spec: ModelSpec, rows: Rows, like: "lightgbm.Dataset | None" = None) -> "lightgbm.Dataset":

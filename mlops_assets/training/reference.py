@@ -88,7 +88,7 @@ def reference(
     counted = _first_met_here(inputs, bins, cut)
     bins = Bins(numeric=[*bins.numeric, *freeze_bins(scores, scores.columns).numeric], text=bins.text)
     sizes = [len(place) for place in cut.places]
-    scored = _places(scores.height, sizes, random)[0] if scores.width else cut.places
+    scored = _in_order(*_places(scores.height, sizes, random)) if scores.width else cut.places
     return Reference(
         bins=bins,
         windows=[count(counted[i].hstack(_at(scores, j)), bins) for i, j in zip(cut.places, scored, strict=True)],
@@ -172,6 +172,11 @@ def _places(rows: int, sizes: Sequence[int], random: np.random.Generator) -> tup
         span = min(rows, SPAN * size)
         drawn.append(random.integers(0, rows - span + 1) + random.integers(0, span, size))
     return [*cuts, *drawn], whole
+
+
+def _in_order(places: Places, whole: int) -> Places:
+    """Return windows oldest first, as their sizes were given: those that are resampled come before the real ones."""
+    return [*places[whole:], *places[:whole]]
 
 
 def _at(scores: pl.DataFrame, rows: NDArray[np.int64]) -> list[pl.Series]:

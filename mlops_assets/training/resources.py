@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import dagster as dg
 
@@ -28,6 +29,7 @@ class MlflowRun:
         self._context = context
         self._cleanup = ExitStack()
         self._real: object | None = None
+        self._experiment = ""
 
     @property
     def opened(self) -> bool:
@@ -40,9 +42,16 @@ class MlflowRun:
         return MlflowTracker(self._context.resource_config["mlflow_tracking_uri"])
 
     def start(self, experiment: str | None = None) -> str:
-        """Return the id of this Dagster run's MLflow run, which is opened in `experiment` if it is not open yet."""
+        """Return the id of this Dagster run's MLflow run in `experiment`, which is opened if it is not open yet.
+
+        Another asset of the same Dagster run may have one in another experiment: it is ended, and opened again when
+        that asset uses it.
+        """
+        if self._real is not None and experiment not in (None, self._experiment):
+            self.close("FINISHED")
         if self._real is None:
-            self._real = self._open(experiment or self._context.resource_config["experiment_name"])
+            self._experiment = experiment or self._context.resource_config["experiment_name"]
+            self._real = self._open(self._experiment)
         from mlflow import active_run
 
         run = active_run()
@@ -73,9 +82,23 @@ class MlflowRun:
             return MlFlow(self._context.replace_config(config))
 
     def _is_over(self, run_id: str) -> bool:
-        instance = self._context.instance
-        run = instance.get_run_by_id(run_id) if instance else None
-        return run is not None and run.is_finished
+        return self._context.instance is not None and _is_over(self._context.instance, run_id)
+
+
+def close_lost(context: dg.AssetExecutionContext, tracker: MlflowTracker, experiment: str) -> list[str]:
+    """Mark the runs of `experiment` as FAILED whose Dagster run is over, its process killed; return their ids."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return tracker.close_lost(experiment, partial(_is_over, context.instance))
+    except MlflowException as problem:
+        context.log.warning("MLflow's lost runs of %s are not closed: %s", experiment, problem)
+        return []
+
+
+def _is_over(instance: dg.DagsterInstance, run_id: str) -> bool:
+    run = instance.get_run_by_id(run_id)
+    return run is not None and run.is_finished
 
 
 @dg.resource(config_schema={"experiment_name": str, "mlflow_tracking_uri": str})

@@ -9,25 +9,29 @@ at first use (1.4 s, and 1.6 s more where a fresh SQLite store is made), with it
 import fcntl
 import os
 import tempfile
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _BATCH = 1000  # metrics in one request: MLflow's limit
 _PARAMS = 100  # parameters in one request: MLflow's limit
+_SEARCHED = 50_000  # runs in one answer: MLflow's limit
 _IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What a run says. `history` has one value per iteration or epoch, `artifacts` bytes by relative path."""
+    """What a run says. `history` has one value per iteration or epoch, `artifacts` bytes by relative path.
+
+    `nested` are the runs below it, of which a number names each for good.
+    """
 
     name: str
     at: datetime
@@ -36,26 +40,7 @@ class Report:
     history: Mapping[str, list[float]] = field(default_factory=dict[str, list[float]])
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     artifacts: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
-
-
-class Tracker(Protocol):
-    """Where runs, model versions and champions are shown."""
-
-    def log(self, run_id: str, report: Report) -> None:
-        """Write `report` to a run; the same report twice changes nothing."""
-        ...
-
-    def register(self, product: str, run_id: str, *, record: str, segment: str, window: str) -> int:
-        """Return the version of `record`: the one it has, else a new one."""
-        ...
-
-    def set_champion(self, product: str, segment: str, version: int) -> None:
-        """Let the alias `champion-<segment>` point to `version`."""
-        ...
-
-    def champion(self, product: str, segment: str) -> int | None:
-        """Return the version that the alias points to, or None."""
-        ...
+    nested: Sequence["Report"] = ()
 
 
 @dataclass(frozen=True)
@@ -84,23 +69,33 @@ class MlflowTracker:
             folder = self._file.parent / "mlartifacts" / name if self._file else None
             return client.create_experiment(name, artifact_location=folder.as_uri() if folder else None)
 
-    def log(self, run_id: str, report: Report) -> None:
-        """Write `report` to a run; the same report twice changes nothing."""
-        from mlflow.entities import Metric, Param, RunTag
+    def run_of(self, experiment: str, record: str) -> str | None:
+        """Return the run that was told of `record`, by a process that may have been killed since."""
+        of = f"tags.record = '{record}' and tags.trial IS NULL"
+        runs = self.client.search_runs([self.experiment(experiment)], of, order_by=["attributes.start_time ASC"])
+        return runs[0].info.run_id if runs else None
 
-        at = round(report.at.timestamp() * 1000)
-        metrics = [Metric(name, value, at, 0) for name, value in report.metrics.items()]
-        for name, values in report.history.items():
-            metrics += [Metric(name, value, at, step) for step, value in enumerate(values, start=1)]
-        params = [Param(name, str(value)) for name, value in report.params.items()]
-        tags = [RunTag(name, value) for name, value in report.tags.items()]
-        self.client.update_run(run_id, name=report.name)
-        self.client.log_batch(run_id, metrics[:_BATCH], params[:_PARAMS], tags)
-        for first in range(_BATCH, len(metrics), _BATCH):
-            self.client.log_batch(run_id, metrics[first : first + _BATCH])
-        for first in range(_PARAMS, len(params), _PARAMS):
-            self.client.log_batch(run_id, params=params[first : first + _PARAMS])
-        self._store(run_id, report.artifacts)
+    def log(self, run_id: str, report: Report) -> None:
+        """Write `report` to a run, and what is nested to runs below it; the same report twice changes nothing."""
+        self._write(run_id, report)
+        if not report.nested:
+            return
+        experiment = self.client.get_run(run_id).info.experiment_id
+        known = self._nested(experiment, run_id)
+        for number, nested in enumerate(report.nested, start=1):
+            child = known.get(str(number)) or self._open_nested(experiment, run_id, number, nested)
+            self._write(child, nested)
+            self.finish(child)
+
+    def finish(self, run_id: str) -> None:
+        """Let a run be FINISHED, whatever became of the process that opened it."""
+        self.client.set_terminated(run_id, "FINISHED")
+
+    def link(self, run_id: str) -> str | None:
+        """Return where MLflow's UI shows a run; None for a store that has no server."""
+        if not self.uri.startswith(("http://", "https://")):
+            return None
+        return f"{self.uri.rstrip('/')}/#/experiments/{self.client.get_run(run_id).info.experiment_id}/runs/{run_id}"
 
     def register(self, product: str, run_id: str, *, record: str, segment: str, window: str) -> int:
         """Return the version of `record`: the one it has, else a new one whose source is the run's folder `model`."""
@@ -131,10 +126,36 @@ class MlflowTracker:
     def close_lost(self, experiment: str, is_over: Callable[[str], bool]) -> list[str]:
         """Mark open runs whose Dagster run is over (its process was killed) as FAILED, and return their ids."""
         runs = self.client.search_runs([self.experiment(experiment)], "attributes.status = 'RUNNING'")
-        lost = [run.info.run_id for run in runs if is_over(run.data.tags.get("dagster_run_id", ""))]
+        lost = [run.info.run_id for run in runs if is_over(_opened_by(run.data.tags))]
         for run_id in lost:
             self.client.set_terminated(run_id, "FAILED")
         return lost
+
+    def _write(self, run_id: str, report: Report) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        at = round(report.at.timestamp() * 1000)
+        metrics = [Metric(name, value, at, 0) for name, value in report.metrics.items()]
+        for name, values in report.history.items():
+            metrics += [Metric(name, value, at, step) for step, value in enumerate(values, start=1)]
+        params = [Param(name, str(value)) for name, value in report.params.items()]
+        tags = [RunTag(name, value) for name, value in report.tags.items()]
+        self.client.update_run(run_id, name=report.name)
+        self.client.log_batch(run_id, metrics[:_BATCH], params[:_PARAMS], tags)
+        for first in range(_BATCH, len(metrics), _BATCH):
+            self.client.log_batch(run_id, metrics[first : first + _BATCH])
+        for first in range(_PARAMS, len(params), _PARAMS):
+            self.client.log_batch(run_id, params=params[first : first + _PARAMS])
+        self._store(run_id, report.artifacts)
+
+    def _nested(self, experiment: str, run_id: str) -> dict[str, str]:
+        """Return the runs below a run by their number."""
+        below = self.client.search_runs([experiment], f"tags.mlflow.parentRunId = '{run_id}'", max_results=_SEARCHED)
+        return {run.data.tags["trial"]: run.info.run_id for run in below if "trial" in run.data.tags}
+
+    def _open_nested(self, experiment: str, run_id: str, number: int, report: Report) -> str:
+        tags = {"mlflow.parentRunId": run_id, **report.tags, "trial": str(number)}
+        return self.client.create_run(experiment, run_name=report.name, tags=tags).info.run_id
 
     @property
     def _file(self) -> Path | None:
@@ -170,17 +191,9 @@ def alias_of(segment: str) -> str:
     return f"champion-{segment.replace('.', '--')}"
 
 
-def origin_tags(*, record: str, run_id: str, asset: str, partition: str, ui_url: str) -> dict[str, str]:
-    """Return the tags that lead from an MLflow run back to the Dagster run and the model's record."""
-    link = f"{ui_url}/runs/{run_id}"
-    return {
-        "record": record,
-        "dagster/run_id": run_id,
-        "dagster/asset_key": asset,
-        "dagster/partition": partition,
-        "dagster/url": link,
-        "mlflow.note.content": f"`{asset}` `{partition}` by [Dagster run {run_id}]({link}); record `{record}`.",
-    }
+def _opened_by(tags: Mapping[str, str]) -> str:
+    """Return which Dagster run opened a run: dagster-mlflow's tag, or ours of a nested one."""
+    return tags.get("dagster_run_id") or tags.get("dagster/run_id", "")
 
 
 @contextmanager

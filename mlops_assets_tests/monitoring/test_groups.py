@@ -30,7 +30,7 @@ def streets(rows: pl.DataFrame, labels: list[float] | None = None) -> Compared:
 def test_the_value_of_a_window_is_what_each_outcome_is_worth_at_the_declared_threshold():
     labels, scores = np.array([1.0, 1.0, 0.0, 0.0]), np.array([0.9, 0.3, 0.4, 0.1])
 
-    found = worth(PRICED, labels, scores, rows=8)
+    found = worth(PRICED, labels, scores, rows=8, threshold=PRICED.threshold)
 
     assert found["value_total"].value == 100 - 50 - 20 + 0
     assert found["value_per_row"].value == 7.5
@@ -40,7 +40,7 @@ def test_the_value_of_a_window_is_what_each_outcome_is_worth_at_the_declared_thr
     assert high is not None
     assert low < 7.5 < high
     assert (found["value_total"].low, found["value_total"].high) == pytest.approx((4 * low, 4 * high))
-    assert worth(PRICED, np.array([]), np.array([]), rows=8) == {}
+    assert worth(PRICED, np.array([]), np.array([]), rows=8, threshold=0.4) == {}
 
 
 def test_groups_are_compared_by_how_often_they_are_selected_also_before_any_label():

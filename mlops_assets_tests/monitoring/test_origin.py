@@ -19,10 +19,10 @@ from mlops_assets.monitoring.steps import DriftStep, ProfileStep
 from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.serving.ids import Ids, to_ms
 from mlops_assets.serving.log import Body, Columns, LogWriter, Part, Row
-from mlops_assets.serving.predictor import Predictor
 from mlops_assets.serving.steps import PredictionsStep
 from mlops_assets.settings import Settings
 from mlops_assets.training.model import decode_spec
+from mlops_assets.training.predictor import Predictor
 from mlops_assets_tests.houses import HOUSES, TOWNS, WEEKS, champion, deployment, make, over, write
 
 NOON = datetime(2026, 1, 20, 12, tzinfo=UTC)

@@ -3,11 +3,13 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 import pytest
+from msgspec.structs import replace
 
 from mlops_assets.detection.loss import judge_loss
 from mlops_assets.detection.verdict import Verdict
 from mlops_assets.monitoring.late_labels import with_labels
 from mlops_assets.monitoring.performance import Performance, performance
+from mlops_assets.parts import Value
 from mlops_assets.training.model import ModelSpec
 from mlops_assets.training.reference import LossReference
 
@@ -181,3 +183,12 @@ def test_labels_suffice_from_80_percent_of_the_rows_and_40_labels_on(rows, known
 
     assert words in (performance(labelled([0.9] * rows, labels), BINARY).quality.immature or "")
     assert performance(labelled([0.9] * 50, ["1"] * 40 + [None] * 10), BINARY).quality.immature is None
+
+
+@pytest.mark.parametrize(("own", "worth"), [(None, 90), (0.8, 0)])
+def test_money_goes_by_the_models_own_threshold_and_without_one_by_that_of_the_amounts(own: float | None, worth: float):
+    value = Value(true_positive=100, false_positive=-10, threshold=0.6)
+
+    found = performance(labelled([0.7, 0.7], ["1", "0"]), replace(BINARY, threshold=own), value=value)
+
+    assert metrics(found)["value_total"] == worth

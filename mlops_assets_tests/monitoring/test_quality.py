@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mlops_assets.monitoring.intervals import f1, mean, ranking, root_mean, share
 from mlops_assets.monitoring.quality import measured
+from mlops_assets.training.intervals import f1, mean, ranking, root_mean, share
 from mlops_assets.training.metrics import auc
 
 NAN = float("nan")

@@ -1,3 +1,5 @@
+from datetime import UTC, datetime, timedelta
+
 import msgspec
 import numpy as np
 import polars as pl
@@ -5,6 +7,7 @@ import pytest
 
 from mlops_assets.training.frozen import freeze_bins
 from mlops_assets.training.reference import Reference, logged_losses, reference
+from mlops_assets.windows import Grid
 from mlops_assets_tests.detection.populations import reference_of, table
 
 
@@ -55,6 +58,18 @@ def test_held_out_scores_replace_those_of_the_training_rows():
     assert (seen.rows, seen.scored, seen.kind) == (600, 100, "windows")
     assert seen.bins.numeric[-1].edges[0] > 0.4
     assert {window.columns["prediction"].valid for window in seen.windows} == {20}
+
+
+def test_windows_of_unequal_length_have_as_many_held_out_scores_as_rows():
+    sizes, start = [40 + day for day in range(30)], datetime(2026, 1, 1, tzinfo=UTC)
+    at = [start + timedelta(days=day, minutes=row) for day, size in enumerate(sizes) for row in range(size)]
+    frame = pl.DataFrame({"x": np.arange(float(len(at))), "_at": at})
+    grid = Grid(every="day", start=start)
+
+    seen = reference(frame, at="_at", rows_per_window=50, seed=0, held_out=pl.Series(np.linspace(0, 1, 150)), grid=grid)
+
+    assert [window.rows for window in seen.windows] == sizes
+    assert [window.columns["prediction"].valid for window in seen.windows] == sizes
 
 
 def test_levels_that_one_window_alone_holds_count_as_unseen_in_it():

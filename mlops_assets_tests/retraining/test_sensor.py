@@ -224,3 +224,12 @@ def test_evidence_that_is_mended_is_read_again_without_a_restart(daemon: Daemon)
     path.write_bytes(whole)
 
     assert len(daemon.asked()) == 1
+
+
+def test_who_asked_by_hand_goes_with_the_training_so_that_they_cannot_approve_it(daemon: Daemon):
+    judged(daemon.settings, "2026-01-20", state="ok")
+    acted(daemon.settings, "retrain", "new prices")
+
+    [request] = daemon.asked()
+
+    assert request.tags["mlops_assets/asked_by"] == '["jo"]'

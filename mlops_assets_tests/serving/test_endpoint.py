@@ -8,7 +8,7 @@ import pytest
 from mlops_assets.serving.forms import MAX_ROWS
 from mlops_assets.serving.http import MAX_BODY
 from mlops_assets.serving.ids import parse
-from mlops_assets.serving.predictor import Predictor
+from mlops_assets.training.predictor import Predictor
 from mlops_assets_tests.serving.loans import INFER, OUTCOMES, ROW, post
 
 OTHER = {**ROW, "salary": 1200.0, "job": "clerk", "region": "us"}

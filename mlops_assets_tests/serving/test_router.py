@@ -1,14 +1,18 @@
 """Who answers for a segment, and what is loaded again."""
 
 import json
+from dataclasses import replace
+from typing import get_args
 
 import msgspec
 import pytest
 
 from mlops_assets.evidence.records import BrokenEvidence
 from mlops_assets.evidence.store import Store
+from mlops_assets.serving import pages
 from mlops_assets.serving.answers import Scored, answer
 from mlops_assets.serving.deploy import Deployment
+from mlops_assets.serving.forms import Kind as FormKind
 from mlops_assets.serving.refusal import Refused
 from mlops_assets.serving.router import Loader, empty_table, probes
 from mlops_assets.training.model import ColumnSpec
@@ -105,3 +109,31 @@ def test_a_multiclass_answer_names_the_class_and_all_probabilities(settings, loa
     assert set(plain["probabilities"]) == {f"{job}{good}" for job in ("clerk", "nurse", "smith") for good in (0, 1)}
     assert sum(plain["probabilities"].values()) == pytest.approx(1)
     assert [(out["datatype"], out["shape"]) for out in oip["outputs"]] == [("BYTES", [2]), ("FP64", [2, 6])]
+
+
+@pytest.mark.parametrize(("threshold", "acted"), [(0.999, False), (0.001, True)])
+def test_a_model_with_a_threshold_says_in_every_form_whether_a_row_is_acted_on(settings, loader, threshold, acted):
+    trained = fitted(1)
+    model = replace(trained, spec=msgspec.structs.replace(trained.spec, threshold=threshold))
+    table = loader.table(deployment({"eu": route(settings, model, 1)}))
+    by = table.answerer("eu")
+    scored = Scored("id", by, by.model.predictor.one((40, 2500.0, "clerk")))
+
+    told = {kind: json.loads(answer("loans", kind, "id", [scored], None).body) for kind in get_args(FormKind)}
+
+    assert told["row"]["decision"] is acted
+    assert [row["decision"] for row in told["rows"]["predictions"]] == [acted]
+    assert told["mlflow"]["decisions"] == [acted]
+    assert told["oip"]["outputs"][1] == {"name": "decision", "datatype": "BOOL", "shape": [1], "data": [acted]}
+    assert [output.name for output in pages.model(LOANS, table).outputs] == ["output", "decision"]
+
+
+def test_a_model_without_a_threshold_decides_nothing(settings, loader, first):
+    table = loader.table(deployment({"eu": route(settings, first, 1)}))
+    by = table.answerer("eu")
+    scored = Scored("id", by, by.model.predictor.one((40, 2500.0, "clerk")))
+
+    told = "".join(answer("loans", kind, "id", [scored], None).body.decode() for kind in get_args(FormKind))
+
+    assert "decision" not in told
+    assert [output.name for output in pages.model(LOANS, table).outputs] == ["output"]

@@ -1,6 +1,7 @@
 """The resource `mlflow` in real Dagster runs: an MLflow run ends as its step did, and is not opened for nothing."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import dagster as dg
 import pytest
 
 from mlops_assets.settings import load_settings
-from mlops_assets.training.resources import end_mlflow_on_run_finished, mlflow_resource
+from mlops_assets.training.resources import close_lost, end_mlflow_on_run_finished, mlflow_resource
 from mlops_assets.training.tracking import MlflowTracker
 
 Body = Callable[[dg.AssetExecutionContext], object]
@@ -43,6 +44,16 @@ def failing_job() -> dg.JobDefinition:
         raise ValueError("boom")
 
     return training(os.environ["STORE"], fail).resolve_job_def("train")
+
+
+def killed_job() -> dg.JobDefinition:
+    """A training whose process is killed, as the system does where memory is short."""
+
+    def die(context: dg.AssetExecutionContext) -> None:
+        context.resources.mlflow.start("killed")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return training(os.environ["STORE"], die).resolve_job_def("train")
 
 
 def statuses(tracker: MlflowTracker, product: str) -> list[str]:
@@ -136,3 +147,48 @@ def test_a_run_whose_process_was_killed_is_closed_by_the_next_training(
 
     assert tracker.client.get_run(lost).info.status == "FAILED"
     assert tracker.client.get_run(alive).info.status == "RUNNING"
+
+
+def test_a_training_whose_process_was_killed_is_shown_failed_once_it_is_looked_after(
+    tracker: MlflowTracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("STORE", tracker.uri)
+    tracker.experiment("killed")
+
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        result = dg.execute_job(dg.reconstructable(killed_job), instance=instance)
+        before = statuses(tracker, "killed")
+        closed = close_lost(dg.build_asset_context(instance=instance), tracker, "killed")
+
+    assert not result.success
+    assert before == ["RUNNING"]
+    assert len(closed) == 1
+    assert statuses(tracker, "killed") == ["FAILED"]
+
+
+def test_a_users_assets_in_the_same_dagster_run_keep_a_run_of_their_own(
+    tracker: MlflowTracker, instance: dg.DagsterInstance
+):
+    @dg.asset(required_resource_keys={"mlflow"})
+    def before(context: dg.AssetExecutionContext) -> None:
+        context.resources.mlflow.log_metric("before", 1.0)
+
+    @dg.asset(required_resource_keys={"mlflow"}, hooks={end_mlflow_on_run_finished}, deps=[before])
+    def model(context: dg.AssetExecutionContext) -> None:
+        context.resources.mlflow.start("beside")
+        context.resources.mlflow.log_metric("auc", 0.9)
+
+    @dg.asset(required_resource_keys={"mlflow"}, deps=[model])
+    def after(context: dg.AssetExecutionContext) -> None:
+        context.resources.mlflow.log_metric("after", 2.0)
+
+    settings = replace(load_settings(), mlflow_uri=tracker.uri)
+    resources = {"mlflow": mlflow_resource(settings)}
+
+    result = dg.materialize([before, model, after], resources=resources, instance=instance)
+
+    of_this_run = f"tags.dagster_run_id = '{result.run_id}'"
+    theirs = tracker.client.search_runs([tracker.experiment("mlops_assets")], of_this_run)
+    ours = tracker.client.search_runs([tracker.experiment("beside")], of_this_run)
+    assert [(run.info.status, run.data.metrics) for run in theirs] == [("FINISHED", {"before": 1.0, "after": 2.0})]
+    assert [(run.info.status, run.data.metrics) for run in ours] == [("FINISHED", {"auc": 0.9})]

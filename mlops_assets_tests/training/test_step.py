@@ -1,6 +1,6 @@
 """A model's record: which windows it is of, how it was held out, what it needs to be served, judged and shown."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -13,13 +13,14 @@ from mlops_assets.evidence.step import NotReady
 from mlops_assets.operations.flow import step
 from mlops_assets.parts import Column, Label, Monitor
 from mlops_assets.product import DATA, ModelProduct, Stage
-from mlops_assets.rules import Gate
+from mlops_assets.rules import Compute, Decide, Gate, Need, Slices, Trainer
 from mlops_assets.settings import Settings
+from mlops_assets.training.machine import Machine
 from mlops_assets.training.model import decode_spec, to_matrix
 from mlops_assets.training.reference import Reference
-from mlops_assets.training.step import report
 from mlops_assets.training.trainers import load_predictor
-from mlops_assets_tests.houses import HOUSES, START, WEEKS, deployment, make, partitions, sales
+from mlops_assets_tests.houses import HOUSES, WEEKS, deployment, make, partitions, sales
+from mlops_assets_tests.training import own_trainers
 
 NEWEST = f"bath|{WEEKS[2]}"
 
@@ -170,18 +171,53 @@ def test_a_model_of_a_window_whose_features_are_missing_or_failed_is_not_trained
     assert step(Stage.MODEL, infinite, settings).status(NEWEST)[0] == "blocked"
 
 
+def test_the_threshold_is_versioned_with_the_model(settings: Settings):
+    archive = Archive(settings.home)
+    without, low, high = (
+        trained(settings, changed(decide=decide)) for decide in (None, Decide(threshold=0.3), Decide(threshold=0.7))
+    )
+
+    found = [decode_spec(archive.data(held, "spec")).threshold for held in (without, low, high)]
+
+    assert found == [None, 0.3, 0.7]
+    assert len({without.id, low.id, high.id}) == 3
+    assert low.record.params["threshold"] == 0.3
+
+
+def test_windows_that_are_added_and_rules_of_the_gate_ask_for_no_other_model(settings: Settings):
+    trained(settings)
+    longer = HOUSES.windows and HOUSES.windows.model_copy(update={"end": datetime(2026, 3, 2)})
+    gate = Gate(metric="auc", floor=0.6, margin=0.01, slices=Slices(columns=("street",)))
+
+    assert trained(settings, changed(windows=longer, gate=gate)).skipped
+
+
+def test_a_training_is_told_what_it_may_use_and_what_it_left_is_deleted_once_its_record_is_made(settings: Settings):
+    seen: list[Machine] = []
+    kind = f"{own_trainers.__name__}.ridge"
+    compute = Compute(gpu=2, cpu_if_no_gpu=True, segments={"bath": Need(gpu=1)})
+    product = changed(trainer=Trainer(kind=kind, windows=2), compute=compute)
+
+    def leaves_a_file(machine: Machine) -> None:
+        seen.append(machine)
+        assert machine.checkpoints is not None
+        machine.checkpoints.mkdir(parents=True, exist_ok=True)
+        (machine.checkpoints / f"attempt-{len(seen)}").touch()
+        if len(seen) == 1:
+            raise ValueError("killed")
+
+    own_trainers.ON_LEARN = leaves_a_file
+    with pytest.raises(NotReady, match="killed"):
+        trained(settings, product)
+    left = [path.name for path in (settings.home / "checkpoints").glob("*/*")]
+    held = trained(settings, product)
+    own_trainers.ON_LEARN = None
+
+    assert left == ["attempt-1"]
+    assert {(machine.gpus, machine.cpu_if_no_gpu) for machine in seen} == {(1, True)}
+    assert seen[0].checkpoints == seen[1].checkpoints == settings.home / "checkpoints" / held.record.recipe
+    assert list((settings.home / "checkpoints").iterdir()) == []
+
+
 def infinite(houses: pl.LazyFrame) -> pl.LazyFrame:
     return houses.select(infinite=pl.col("price") / (pl.col("rooms") * 0))
-
-
-def test_a_report_has_what_a_tracker_shows(settings: Settings):
-    archive, held = Archive(settings.home), trained(settings)
-
-    told = report(archive, held, {"record": held.id})
-
-    assert told.name == f"houses/model[{NEWEST}]"
-    assert told.params["num_iterations"] == 8
-    assert 0.6 < told.metrics["auc"] <= 1
-    assert set(told.artifacts) == {"model/model.txt", "model/spec.json"}
-    assert told.history["validation_binary_logloss"]
-    assert told.at > START.replace(tzinfo=UTC) < datetime.now(UTC)

@@ -160,7 +160,7 @@ def test_labels_that_cannot_be_learned_are_refused(data: TrainingSet, problem: s
 def test_an_unknown_trainer_or_parameter_is_named():
     with pytest.raises(LookupError, match="no trainer 'xgb'; known trainers: lightgbm, torch"):
         trainer_named("xgb")
-    with pytest.raises(LookupError, match=r"no parameter 'num_leavs' of trainer lightgbm; known: .*num_leaves"):
+    with pytest.raises(LookupError, match=r"no parameter 'num_leavs' .* \(did you mean 'num_leaves'\?\); known: "):
         trainer_named("lightgbm", {"num_leavs": 3})
 
 

@@ -8,8 +8,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mlops_assets.features.transform import Transform
-from mlops_assets.serving.fast import SingleRow
-from mlops_assets.serving.log import TYPES
+from mlops_assets.intake.cells import DTYPES
+from mlops_assets.training.fast import SingleRow
 from mlops_assets.training.model import ModelSpec, to_matrix
 from mlops_assets.training.trainers import load_predictor
 
@@ -43,7 +43,7 @@ class Predictor:
         """
         self.spec = spec
         self._offline = load_predictor(spec, model)
-        self._schema = {name: TYPES[column.type] for name, column in spec.inputs.items()}
+        self._schema = {name: DTYPES[column.type] for name, column in spec.inputs.items()}
         self._transform = Transform(spec.transform) if spec.transform else None
         places = {name: place for place, name in enumerate(spec.inputs)}
         if self._transform is None and (unknown := [name for name in spec.features if name not in places]):

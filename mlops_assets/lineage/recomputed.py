@@ -1,0 +1,71 @@
+"""A logged prediction and the model that gave it -> the answer computed again from the logged input."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from mlops_assets.evidence.archive import Archive, Held
+from mlops_assets.lineage.predictions import Found
+from mlops_assets.lineage.retrained import CannotReplay, Compared
+from mlops_assets.serving.ids import parse, text
+from mlops_assets.serving.sealed import FEATURE, INPUT, find_request
+from mlops_assets.settings import Settings
+from mlops_assets.training.model import decode_spec
+from mlops_assets.training.predictor import Predictor, Score
+
+
+def recomputed(settings: Settings, archive: Archive, found: Found, model: Held) -> Compared:
+    """Return the answer of `model` to the logged input, beside the logged answer.
+
+    A row of a batch is scored among the rows that it came with, as the endpoint did.
+
+    Raises:
+        CannotReplay: If the model's trainer or features function cannot be found.
+        BrokenEvidence: If the model is missing or changed.
+    """
+    try:
+        predictor = Predictor(decode_spec(archive.data(model, "spec")), archive.data(model, "model"))
+    except LookupError as problem:
+        raise CannotReplay(f"{model.record.place}: {problem.args[0]}") from problem
+    name = str(found.row["inference_id"])
+    rows = _answered_together(settings, archive, found, name)
+    logged = rows.row(rows["inference_id"].to_list().index(name), named=True)
+    score = _score(predictor, rows, name, float(logged["output"]))
+    differs = [*_features(predictor, score, logged)]
+    if not _same(score.output, logged["output"]):
+        differs.append(f"output was {logged['output']!r}, is {score.output!r}")
+    return Compared(same=[] if differs else [f"output: {score.output!r}"], differs=differs)
+
+
+def _answered_together(settings: Settings, archive: Archive, found: Found, name: str) -> pl.DataFrame:
+    """Return the rows of the same request that the same model answered, in the order of the request."""
+    request = parse(name).request
+    if found.sealed is None:
+        rows = find_request(settings.serving(found.product.name), found.product.grid, request)
+    else:
+        sealed = archive.table(found.sealed, "predictions")
+        rows = sealed.filter(pl.col("inference_id").str.starts_with(text(request)))
+    rows = rows.filter(version=found.version, segment=str(found.row["segment"]))
+    place = pl.col("inference_id").str.split(".").list.get(1, null_on_oob=True).cast(pl.Int64)
+    return rows.sort(place)
+
+
+def _score(predictor: Predictor, rows: pl.DataFrame, name: str, logged: float) -> Score:
+    """Return the score of the row called `name`. A row that came alone was scored as one, or as a batch of one."""
+    values = rows.select(INPUT + each for each in predictor.spec.inputs).rows()
+    if parse(name).row is None:
+        either = (predictor.one(values[0]), *predictor.many(values))
+        return next((score for score in either if _same(score.output, logged)), either[0])
+    return predictor.many(values)[rows["inference_id"].to_list().index(name)]
+
+
+def _features(predictor: Predictor, score: Score, logged: dict[str, object]) -> Iterator[str]:
+    """Yield the features that the function makes otherwise now: then its code has changed under an old name."""
+    for name, value in zip(predictor.spec.features, score.features or (), strict=False):
+        if not _same(value, logged.get(FEATURE + name)):
+            made = f"{predictor.spec.transform} is not as it was"
+            yield f"feature {name} was {logged.get(FEATURE + name)!r}, is {value!r}: {made}"
+
+
+def _same(one: object, other: object) -> bool:
+    return one == other or (one != one and other != other)
