@@ -18,9 +18,9 @@ from benchmarks.results import Result, result
 from mlops_assets.settings import load_settings
 
 AIM = 1.05
-ROUNDS = 3
+ROUNDS = 4
 ROWS, COLUMNS, WARM = 1_000_000, 30, 2_000
-EPOCHS, BATCH, WIDTH, RATE, DECAY = 8, 256, 64, 0.003, 0.0001
+EPOCHS, BATCH, WIDTH, RATE, DECAY = 10, 256, 64, 0.003, 0.0001
 NAME = "train_overhead_torch"
 
 

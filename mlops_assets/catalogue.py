@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple, cast, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -194,13 +194,19 @@ def _fields(model: type[BaseModel], loc: _Loc) -> Iterator[str]:
     for step in loc:
         if str(step) not in model.model_fields:  # a key of a map of parts, or a place in a list of them
             continue
-        annotation = model.model_fields[str(step)].annotation
-        inner = [a for a in (annotation, *getattr(annotation, "__args__", ())) if isinstance(a, type)]
-        parts = [a for a in inner if issubclass(a, BaseModel)]
+        parts = list(_parts(model.model_fields[str(step)].annotation))
         if not parts:
             return
         model = parts[0]
     yield from model.model_fields
+
+
+def _parts(annotation: object) -> Iterator[type[BaseModel]]:
+    """Yield the parts of a declaration that a field may hold, in lists, maps and alternatives too."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _parts(inner)
 
 
 def _from_python(file: Path) -> ModelProduct:

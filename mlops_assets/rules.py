@@ -4,7 +4,7 @@ import re
 from difflib import get_close_matches
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from mlops_assets.parts import Amount, Part, Period, duration
 
@@ -52,13 +52,23 @@ class Range(Part):
         return self
 
 
+def _sort_of(among: object) -> str:
+    is_range, is_list = isinstance(among, dict | Range), isinstance(among, list | tuple)
+    return "[range]" if is_range else "[list]" if is_list else "[value]"
+
+
+Choices = Annotated[tuple[Scalar, ...], Field(min_length=1)]
+Among = Annotated[  # sorted by form, so that an error is told of the form that was meant
+    Annotated[Scalar, Tag("[value]")] | Annotated[Choices, Tag("[list]")] | Annotated[Range, Tag("[range]")],
+    Discriminator(_sort_of),
+]
+
+
 class Searched(Part):
     """A trainer that is tried: each parameter is a value, a list of values to choose from, or a range."""
 
     kind: Kind
-    params: dict[str, Scalar | tuple[Scalar, ...] | Range] = Field(
-        default_factory=dict[str, "Scalar | tuple[Scalar, ...] | Range"]
-    )
+    params: dict[str, Among] = Field(default_factory=dict[str, "Among"])
 
 
 class Search(Part):

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mlops_assets.evidence.archive import Archive, Built, Held
 from mlops_assets.evidence.code import code_id
-from mlops_assets.evidence.ledger import Act, ActKind, stamp
+from mlops_assets.evidence.ledger import Act, ActKind, Ledger, stamp
 from mlops_assets.evidence.records import Check, Json, Place, Recipe
 from mlops_assets.evidence.signed import public_text
 from mlops_assets.parts import Label, Source
@@ -75,6 +75,18 @@ class Clock(datetime):
     @classmethod
     def now(cls, tz: tzinfo | None = None) -> Self:
         return cls.fromisoformat(Clock.told.astimezone(tz).isoformat())
+
+
+class Interrupted(Ledger):
+    """A ledger in which something happens just before a champion is moved."""
+
+    def __init__(self, path: Path, happen: Callable[[], None]) -> None:
+        super().__init__(path)
+        self._happen = happen
+
+    def move_champion(self, act: Act, *, expected: int | None) -> Act:
+        self._happen()
+        return super().move_champion(act, expected=expected)
 
 
 @dataclass
@@ -131,8 +143,10 @@ class World:
             self.archive.ledger.register(act)
         return held
 
-    def step(self, *, fresh: bool = False) -> ChampionStep:
-        archive = Archive(self.folder) if fresh else self.archive
+    def step(self, *, fresh: bool = False, before_move: Callable[[], None] | None = None) -> ChampionStep:
+        archive = Archive(self.folder) if fresh or before_move else self.archive
+        if before_move is not None:
+            archive.ledger = Interrupted(self.folder / "ledger.jsonl", before_move)
         return ChampionStep(product=self.product, archive=archive, settings=self.settings)
 
     def act(

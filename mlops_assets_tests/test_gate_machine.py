@@ -105,9 +105,20 @@ class Decisions(People):
         assert not problems, problems
         self.took("race of threads")
 
-    @rule(place=PLACES, second=PLACES, what=st.sampled_from(("pause", "roll back", "decide", "clock", "reject")))
-    def decide_while_something_happens(self, place: int, second: int, what: str) -> None:
+    @rule(
+        place=PLACES,
+        second=PLACES,
+        what=st.sampled_from(("pause", "roll back", "decide", "decide", "clock", "reject")),
+        good=st.booleans(),
+        late=st.booleans(),
+    )
+    def decide_while_something_happens(self, place: int, second: int, what: str, good: bool, late: bool) -> None:
+        """It happens when the model is asked or, `late`, when the decision is about to be entered in the ledger."""
         partition, other = self.any_partition(place), self.any_partition(second)
+        if good:
+            other = partition.split("|")[0] + "|" + other.split("|")[1]
+            for each in (other, partition):
+                self.good_but_for(each, 9, "")
 
         def happen() -> None:
             self.world.meanwhile = None
@@ -123,13 +134,14 @@ class Decisions(People):
                 with suppress(NotReady):
                     self.world.step(fresh=True).make(other)
 
-        self.world.meanwhile = happen
+        late = late and what != "clock"  # what ends in that very moment may count
+        self.world.meanwhile = None if late else happen
         with suppress(NotReady):
-            self.world.step().make(partition)
+            self.world.step(before_move=happen if late else None).make(partition)
         self.world.meanwhile = None
         if what == "pause":
             self.world.archive.ledger.add(self.world.act("resume"))
-        self.took(f"{what} while judged")
+        self.took(f"{what} while {'entered' if late else 'judged'}")
 
     @rule(
         place=PLACES,

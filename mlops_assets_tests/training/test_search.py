@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.step import NotReady
+from mlops_assets.operations.status import validate
 from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.rules import Compute, Range, Search, Searched, Trainer
 from mlops_assets.settings import Settings
@@ -195,3 +196,25 @@ def test_a_declaration_that_names_trainers_twice_is_refused():
     with pytest.raises(ValidationError, match="leave `kind` and `params` out of `trainer`"):
         ModelProduct.model_validate({**body, "trainer": {"kind": "lightgbm", "params": {}, "windows": 2}})
     assert ModelProduct.model_validate({**body, "trainer": {"windows": 2}}).search is not None
+
+
+WRONG = {
+    "num_leaves: {low: 9, high: 3}": ".params.num_leaves: low is 9, high is 3; right is low < high",
+    "num_leaves: {lo: 2, low: 1, high: 3}": ".params.num_leaves.lo: no such field; did you mean 'low'?; known: hi",
+    "num_leavs: [2, 3]": ".params: no parameter 'num_leavs' of trainer lightgbm (did you mean 'num_leaves'?); known: ",
+}
+
+
+@pytest.mark.parametrize("params", WRONG)
+def test_what_is_wrong_with_a_declared_search_is_named_with_file_and_line(settings: Settings, params: str):
+    file = settings.defs / "houses" / "defs.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(
+        "type: mlops_assets.ModelProduct\nattributes:\n  name: houses\n  source: {path: houses.csv, key: id}\n"
+        f"  label: {{column: sold}}\n  features: [price]\n  search:\n    trainers:\n"
+        f"      - {{kind: lightgbm, params: {{{params}}}}}\n"
+    )
+
+    [said] = validate(settings)
+
+    assert said.startswith(f"{file}:9: attributes.search.trainers.0{WRONG[params]}")
