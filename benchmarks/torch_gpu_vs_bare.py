@@ -11,11 +11,11 @@ import numpy as np
 
 from benchmarks.measure import fastest
 from benchmarks.results import Result, result
-from mlops_assets.training.convolution import CONVOLUTION
-from mlops_assets.training.descent import Course, descend
-from mlops_assets.training.forms import Examples, Tensors
-from mlops_assets.training.kinds import chosen
 from mlops_assets.training.model import ModelSpec
+from mlops_assets.training.networks.convolution import CONVOLUTION
+from mlops_assets.training.networks.descent import Course, descend
+from mlops_assets.training.networks.forms import Examples, Tensors
+from mlops_assets.training.networks.kinds import chosen
 
 AIM = 0.95
 ROUNDS, EPOCHS, BATCH = 3, 10, 512

@@ -44,7 +44,7 @@ def table(rows: int) -> pl.DataFrame:
 
 def _ours(rows: pl.DataFrame) -> float:
     from mlops_assets.training.fitting import train
-    from mlops_assets.training.network import TORCH
+    from mlops_assets.training.networks.network import TORCH
     from mlops_assets.training.training_set import TrainingSet
 
     params = {"epochs": EPOCHS, "patience": EPOCHS, "batch": BATCH, "width": WIDTH, "layers": 2}

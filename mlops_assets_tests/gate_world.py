@@ -29,7 +29,7 @@ from mlops_assets.evidence.signed import public_text
 from mlops_assets.parts import Label, Source
 from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.registry import scored
-from mlops_assets.registry.criteria import declared
+from mlops_assets.registry.criteria.declared import declared
 from mlops_assets.registry.gate import Claim, Evidence
 from mlops_assets.registry.step import ChampionStep
 from mlops_assets.rules import Approval, Gate

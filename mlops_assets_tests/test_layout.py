@@ -102,6 +102,6 @@ def test_a_rule_names_what_breaks_it(rule: Rule, name: str, text: str):
 
 def test_types_and_lazy_imports_are_no_violation():
     text = "if TYPE_CHECKING:\n    import torch\ndef f():\n    from mlops_assets.wiring import job\n    import mlflow"
-    module = parse("training/network.py", text)
+    module = parse("training/networks/network.py", text)
 
     assert not [*heavy_libraries_wait(module), *plain_modules_load_no_wiring(module)]

@@ -257,4 +257,4 @@ def test_code_that_is_imported_from_the_own_package_counts_and_a_readme_does_not
 def test_the_code_of_a_training_is_that_of_every_trainer_it_may_call():
     _, imported = code._read("mlops_assets.training.trainers")
 
-    assert {"mlops_assets.training.gbdt", "mlops_assets.training.network"} <= set(imported)
+    assert {"mlops_assets.training.gbdt", "mlops_assets.training.networks.network"} <= set(imported)

@@ -8,8 +8,8 @@ import pytest
 
 from mlops_assets.catalogue import read_declaration
 from mlops_assets.intake.columns import cast, columns_for
-from mlops_assets.intake.placing import split
 from mlops_assets.intake.declared import check_source
+from mlops_assets.intake.placing import split
 from mlops_assets.intake.sources import read_source
 from mlops_assets.product import ModelProduct
 from mlops_assets.samples import electricity_like, write_sample

@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from mlops_assets.testing import check_features, check_trainer, example
-from mlops_assets.training import gbdt, network
+from mlops_assets.training import gbdt
+from mlops_assets.training.networks import network
 from mlops_assets_tests.training import lonely_trainer, odd_loaders, own_trainers
 
 

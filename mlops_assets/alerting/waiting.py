@@ -6,8 +6,8 @@ from datetime import datetime
 from mlops_assets.alerting.alert import Alert, Found, asset_link
 from mlops_assets.evidence.archive import Archive
 from mlops_assets.product import ModelProduct, Stage
-from mlops_assets.registry.pending import pending
-from mlops_assets.registry.people import read_people
+from mlops_assets.registry.people.pending import pending
+from mlops_assets.registry.people.people import read_people
 from mlops_assets.settings import Settings
 
 

@@ -20,7 +20,7 @@ from mlops_assets.evidence.code import code_id
 from mlops_assets.evidence.records import Recipe, Struct, canonical, digest
 from mlops_assets.evidence.step import NotReady
 from mlops_assets.evidence.store import replace
-from mlops_assets.registry.worth import acts_from, amounts
+from mlops_assets.registry.criteria.worth import acts_from, amounts
 from mlops_assets.settings import Settings
 from mlops_assets.training.built import KEYS
 from mlops_assets.training.metrics import metric_named

@@ -11,8 +11,8 @@ from mlops_assets.evidence.signed import id_of, proof_of
 from mlops_assets.lineage.proof import ApprovalFacts
 from mlops_assets.lineage.walk import Walk
 from mlops_assets.product import Stage
-from mlops_assets.registry.adopted import is_adopted
-from mlops_assets.registry.approvals import BY_HAND, CRITERION, ROLE, UNTIL
+from mlops_assets.registry.adoption.adopted import is_adopted
+from mlops_assets.registry.people.approvals import BY_HAND, CRITERION, ROLE, UNTIL
 
 TOLD = ("promote", "rollback", *BY_HAND)
 

@@ -19,7 +19,7 @@ from mlops_assets.lineage.proof import (
 )
 from mlops_assets.lineage.walk import Walk, walk
 from mlops_assets.product import Stage
-from mlops_assets.registry.adopted import UNKNOWN, is_adopted
+from mlops_assets.registry.adoption.adopted import UNKNOWN, is_adopted
 from mlops_assets.settings import Settings
 from mlops_assets.training.model import decode_spec
 from mlops_assets.windows import ALL

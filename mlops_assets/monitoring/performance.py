@@ -11,7 +11,7 @@ from mlops_assets.evidence.records import Struct
 from mlops_assets.monitoring.quality import measured
 from mlops_assets.monitoring.value import worth
 from mlops_assets.parts import Value
-from mlops_assets.registry.worth import acts_from
+from mlops_assets.registry.criteria.worth import acts_from
 from mlops_assets.training.intervals import Measured
 from mlops_assets.training.model import ModelSpec, label_codes
 from mlops_assets.training.reference import FEWEST, logged_losses

@@ -17,7 +17,7 @@ from mlops_assets.monitoring.late_labels import LateLabels, late_labels, with_la
 from mlops_assets.monitoring.performance import MATURE_FROM, Quality, performance
 from mlops_assets.monitoring.steps import EVIDENCE, Watch, verdict_built
 from mlops_assets.product import Stage
-from mlops_assets.registry.worth import acts_from
+from mlops_assets.registry.criteria.worth import acts_from
 from mlops_assets.training.metrics import HIGHER_IS_BETTER
 from mlops_assets.training.model import ModelSpec, decode_spec, label_codes
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_assets.parts import Value
-from mlops_assets.registry.worth import amounts
+from mlops_assets.registry.criteria.worth import amounts
 from mlops_assets.training.intervals import Measured, mean
 
 Floats = NDArray[np.float64]

@@ -16,12 +16,12 @@ from mlops_assets.intake.ingest import ingest
 from mlops_assets.operations.approving import Answered, decided
 from mlops_assets.operations.flow import step
 from mlops_assets.product import ModelProduct, Stage
-from mlops_assets.registry.acting import Signer, signer
-from mlops_assets.registry.adopt import prepared_adoption
-from mlops_assets.registry.adopted import ORIGIN, UNKNOWN
-from mlops_assets.registry.model_file import ModelFile, read_model_file
-from mlops_assets.registry.pending import pending
-from mlops_assets.registry.people import read_people
+from mlops_assets.registry.adoption.adopt import prepared_adoption
+from mlops_assets.registry.adoption.adopted import ORIGIN, UNKNOWN
+from mlops_assets.registry.adoption.model_file import ModelFile, read_model_file
+from mlops_assets.registry.people.acting import Signer, signer
+from mlops_assets.registry.people.pending import pending
+from mlops_assets.registry.people.people import read_people
 from mlops_assets.settings import Settings
 from mlops_assets.settings import adopt as use
 from mlops_assets.training.report import Report

@@ -13,9 +13,9 @@ from mlops_assets.evidence.signed import new_key, proof_of
 from mlops_assets.operations.foreground import foreground
 from mlops_assets.operations.watch import gate_answer
 from mlops_assets.product import ModelProduct
-from mlops_assets.registry.acting import Desk, Signer, act_on, approving, enter, signer, statement, waiving
-from mlops_assets.registry.approvals import ROLE, UNTIL, Standing
-from mlops_assets.registry.people import FILE, Name, read_people
+from mlops_assets.registry.people.acting import Desk, Signer, act_on, approving, enter, signer, statement, waiving
+from mlops_assets.registry.people.approvals import ROLE, UNTIL, Standing
+from mlops_assets.registry.people.people import FILE, Name, read_people
 from mlops_assets.settings import Settings
 
 

@@ -9,8 +9,8 @@ from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.ledger import Act, stamp
 from mlops_assets.evidence.signed import person
 from mlops_assets.product import ModelProduct
-from mlops_assets.registry.acting import signer
-from mlops_assets.registry.people import read_people
+from mlops_assets.registry.people.acting import signer
+from mlops_assets.registry.people.people import read_people
 from mlops_assets.retraining.alarms import Alarm
 from mlops_assets.retraining.loop_state import open_now, opened
 from mlops_assets.retraining.shown import ID

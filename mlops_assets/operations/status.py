@@ -13,8 +13,8 @@ from mlops_assets.evidence.step import parse
 from mlops_assets.intake.declared import check_source
 from mlops_assets.operations.why import Drifts, drift_times, drift_words
 from mlops_assets.product import ModelProduct, Stage
-from mlops_assets.registry.pending import Pending, pending
-from mlops_assets.registry.people import check_roles, read_people
+from mlops_assets.registry.people.pending import Pending, pending
+from mlops_assets.registry.people.people import check_roles, read_people
 from mlops_assets.retraining.reading import Reading
 from mlops_assets.retraining.stored import Stored
 from mlops_assets.serving.workers import live_workers

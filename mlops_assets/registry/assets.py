@@ -7,7 +7,7 @@ from mlops_assets.evidence.archive import Held
 from mlops_assets.evidence.records import Check, Json
 from mlops_assets.evidence.step import Step
 from mlops_assets.product import ModelProduct, Stage
-from mlops_assets.registry.criteria import CRITERIA, declared
+from mlops_assets.registry.criteria.declared import CRITERIA, declared
 from mlops_assets.registry.shown import pictures
 from mlops_assets.registry.step import ChampionStep
 from mlops_assets.training.tracking import MlflowTracker

@@ -10,8 +10,8 @@ from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.ledger import Act
 from mlops_assets.evidence.records import Json
 from mlops_assets.product import ModelProduct
-from mlops_assets.registry.acting import Desk, Signer, act_on, approving, enter, pasted, signer
-from mlops_assets.registry.people import read_people
+from mlops_assets.registry.people.acting import Desk, Signer, act_on, approving, enter, pasted, signer
+from mlops_assets.registry.people.people import read_people
 from mlops_assets.settings import load_settings
 
 

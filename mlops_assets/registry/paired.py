@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlops_assets.registry.influence import influence
+from mlops_assets.registry.criteria.influence import influence
 from mlops_assets.training.metrics import Floats, Metric, auc
 
 RESAMPLES = 1000

@@ -3,10 +3,10 @@
 import numpy as np
 
 from mlops_assets.evidence.records import Struct
-from mlops_assets.registry.calibration import curve, likeliest
+from mlops_assets.registry.criteria.calibration import curve, likeliest
 from mlops_assets.registry.gate import Evidence, Verdict
-from mlops_assets.training.curves import roc, thinned
 from mlops_assets.training.model import Task
+from mlops_assets.training.pictures.curves import roc, thinned
 
 PICTURED = "pictured"  # the output of a decision
 

@@ -22,7 +22,7 @@ from mlops_assets.chart import (
     ticks,
 )
 from mlops_assets.registry.pictured import Drawn, Pictured, Points
-from mlops_assets.training.plots import heads, short
+from mlops_assets.training.pictures.plots import heads, short
 
 TOP, SIDE, GAP = 46, 230, 60
 ROW = 19  # px of a row in a table of intervals

@@ -13,11 +13,11 @@ from mlops_assets.evidence.records import Check
 from mlops_assets.evidence.step import Step, parse
 from mlops_assets.features.transform import Transform
 from mlops_assets.product import ModelProduct
-from mlops_assets.registry.criteria import declared, measured, unmeasured
+from mlops_assets.registry.criteria.declared import declared, measured, unmeasured
+from mlops_assets.registry.criteria.subject import Subject
+from mlops_assets.registry.criteria.worth import acts_from
 from mlops_assets.registry.gate import NONE_WAIVED, Claim, Evidence, Verdict, Waiver, judge, unscored
 from mlops_assets.registry.pictured import PICTURED, pictured
-from mlops_assets.registry.subject import Subject
-from mlops_assets.registry.worth import acts_from
 from mlops_assets.training.metrics import Floats
 from mlops_assets.training.model import ModelSpec, decode_spec, label_codes, to_matrix
 from mlops_assets.training.trainers import load_predictor

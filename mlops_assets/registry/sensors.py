@@ -10,8 +10,8 @@ from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.ledger import Act
 from mlops_assets.evidence.step import Due
 from mlops_assets.product import ModelProduct
-from mlops_assets.registry.pending import reopened
-from mlops_assets.registry.people import read_people
+from mlops_assets.registry.people.pending import reopened
+from mlops_assets.registry.people.people import read_people
 from mlops_assets.settings import Settings
 
 

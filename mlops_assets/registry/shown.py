@@ -7,10 +7,10 @@ import msgspec
 
 from mlops_assets.evidence.archive import Archive, Held
 from mlops_assets.evidence.records import Check
-from mlops_assets.registry.groups import RATES, Group, Rate, Share
+from mlops_assets.registry.criteria.groups import RATES, Group, Rate, Share
+from mlops_assets.registry.criteria.slices import Slice
 from mlops_assets.registry.pictured import PICTURED, Pictured
 from mlops_assets.registry.plots import Intervals, Whisker, comparison_plot, intervals_plot
-from mlops_assets.registry.slices import Slice
 
 MOST = 12  # slices, or groups of one column, in a picture
 COLUMNS = 2  # pictures of groups, of unfair ones first

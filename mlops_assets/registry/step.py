@@ -13,12 +13,12 @@ from mlops_assets.evidence.ledger import Act, Conflict, Stopped, stamp
 from mlops_assets.evidence.records import Check, Json, Recipe
 from mlops_assets.evidence.step import NotReady, Prepared, Step, parse
 from mlops_assets.product import Stage
-from mlops_assets.registry.adopted import is_adopted, judged_adopted
-from mlops_assets.registry.approvals import Case, Standing, agreed, considered, standing, waivers
-from mlops_assets.registry.criteria import WAIVABLE
+from mlops_assets.registry.adoption.adopted import is_adopted, judged_adopted
+from mlops_assets.registry.criteria.declared import WAIVABLE
 from mlops_assets.registry.gate import Verdict, Waiver
-from mlops_assets.registry.pending import GATES, case_of
-from mlops_assets.registry.people import People, read_people
+from mlops_assets.registry.people.approvals import Case, Standing, agreed, considered, standing, waivers
+from mlops_assets.registry.people.pending import GATES, case_of
+from mlops_assets.registry.people.people import People, read_people
 from mlops_assets.registry.scored import Judged, judged
 
 

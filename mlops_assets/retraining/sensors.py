@@ -12,7 +12,7 @@ from mlops_assets.evidence.records import BrokenEvidence
 from mlops_assets.evidence.signed import id_of
 from mlops_assets.jobs import UnresolvedAssetJobDefinition
 from mlops_assets.product import ModelProduct
-from mlops_assets.registry.approvals import identities
+from mlops_assets.registry.people.approvals import identities
 from mlops_assets.registry.sensors import decision_requests
 from mlops_assets.retraining.asked import Request, Runs, RunsOf, next_request
 from mlops_assets.retraining.episodes import mean

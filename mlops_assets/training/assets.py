@@ -13,13 +13,13 @@ from mlops_assets.evidence.step import Step, parse
 from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.rules import TRAINERS
 from mlops_assets.training.compute import gpu_pool, largest, pod_tags
+from mlops_assets.training.pictures.windows_plot import held_out_facts, points, windows_plot
 from mlops_assets.training.plan import plan_of
 from mlops_assets.training.report import origin_tags, report
 from mlops_assets.training.resources import KEY, end_mlflow_on_run_finished
 from mlops_assets.training.shown import Shown, shown
 from mlops_assets.training.step import ModelStep
 from mlops_assets.training.tracking import MlflowTracker
-from mlops_assets.training.windows_plot import held_out_facts, points, windows_plot
 from mlops_assets.wiring import Events, Look, Platform, Told, check_specs, dep, events, partition_of, segments_by_window
 
 CHECKS = {

@@ -8,8 +8,11 @@ import polars as pl
 
 from mlops_assets.evidence.archive import Archive, Held
 from mlops_assets.intake.cells import DTYPES
-from mlops_assets.training.confusion_plot import confusion_plot
-from mlops_assets.training.curves import (
+from mlops_assets.training.intervals import Measured
+from mlops_assets.training.metrics import METRICS
+from mlops_assets.training.model import ModelSpec, decode_spec, label_codes, to_matrix
+from mlops_assets.training.pictures.confusion_plot import confusion_plot
+from mlops_assets.training.pictures.curves import (
     Floats,
     calibration,
     calibration_error,
@@ -18,12 +21,9 @@ from mlops_assets.training.curves import (
     residuals,
     roc,
 )
-from mlops_assets.training.intervals import Measured
-from mlops_assets.training.metrics import METRICS
-from mlops_assets.training.model import ModelSpec, decode_spec, label_codes, to_matrix
-from mlops_assets.training.plots import calibration_plot, importance_plot, residuals_plot, roc_plot
+from mlops_assets.training.pictures.plots import calibration_plot, importance_plot, residuals_plot, roc_plot
+from mlops_assets.training.pictures.wrong import wrong_pictures
 from mlops_assets.training.trainers import load_predictor
-from mlops_assets.training.wrong import wrong_pictures
 
 SCORED = 5_000  # newest held-out rows of several classes that are scored again: their record keeps the likeliest only
 EXAMPLES = 5

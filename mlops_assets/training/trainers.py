@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from mlops_assets.intake.functions import did_you_mean
-from mlops_assets.training import gbdt, network
+from mlops_assets.training import gbdt
 from mlops_assets.training.fitting import Params, Trained
 from mlops_assets.training.model import ModelSpec, Predictor
+from mlops_assets.training.networks import network
 from mlops_assets.training.own import OwnTrainer, own_trainer
 from mlops_assets.training.training_set import TrainingSet
 

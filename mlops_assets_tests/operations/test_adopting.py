@@ -20,8 +20,8 @@ from mlops_assets.operations.adopting import adopt
 from mlops_assets.operations.approving import Answered
 from mlops_assets.operations.flow import step
 from mlops_assets.product import DATA, Stage
-from mlops_assets.registry.adopt import prepared_adoption
-from mlops_assets.registry.model_file import read_model_file
+from mlops_assets.registry.adoption.adopt import prepared_adoption
+from mlops_assets.registry.adoption.model_file import read_model_file
 from mlops_assets.serving.steps import PredictionsStep
 from mlops_assets.settings import Settings
 from mlops_assets.settings import adopt as use

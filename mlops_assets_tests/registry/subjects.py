@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from mlops_assets.registry.subject import Subject
+from mlops_assets.registry.criteria.subject import Subject
 from mlops_assets.training.model import Matrix, ModelSpec, Predictor, Task
 
 Floats = NDArray[np.float64]

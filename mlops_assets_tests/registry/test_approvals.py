@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from mlops_assets.evidence.ledger import Act
 from mlops_assets.evidence.signed import proof_of
-from mlops_assets.registry.approvals import Case, Standing, agreed, standing, waivers
 from mlops_assets.registry.gate import Verdict
-from mlops_assets.registry.people import People, read_people
+from mlops_assets.registry.people.approvals import Case, Standing, agreed, standing, waivers
+from mlops_assets.registry.people.people import People, read_people
 from mlops_assets.rules import Approval
 from mlops_assets_tests.signers import ROLES, Signers, act, asserted, signers
 

@@ -9,12 +9,12 @@ from pydantic import ValidationError
 
 from mlops_assets.parts import Label, Source, Value
 from mlops_assets.product import ModelProduct
-from mlops_assets.registry.calibration import calibration, curve
-from mlops_assets.registry.criteria import CRITERIA, ONLINE, WAIVABLE, declared, measured
-from mlops_assets.registry.robustness import robustness
-from mlops_assets.registry.slices import slices
-from mlops_assets.registry.values import parts
-from mlops_assets.registry.worth import acts_from, amounts, worth
+from mlops_assets.registry.criteria.calibration import calibration, curve
+from mlops_assets.registry.criteria.declared import CRITERIA, ONLINE, WAIVABLE, declared, measured
+from mlops_assets.registry.criteria.robustness import robustness
+from mlops_assets.registry.criteria.slices import slices
+from mlops_assets.registry.criteria.values import parts
+from mlops_assets.registry.criteria.worth import acts_from, amounts, worth
 from mlops_assets.rules import Fairness, Gate, Robustness, Slices
 from mlops_assets_tests.registry.subjects import first_column, noisy, subject
 

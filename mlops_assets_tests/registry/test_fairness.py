@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mlops_assets.registry.fairness import fairness
-from mlops_assets.registry.groups import compared
+from mlops_assets.registry.criteria.fairness import fairness
+from mlops_assets.registry.criteria.groups import compared
 from mlops_assets.rules import Fairness
 from mlops_assets_tests.registry.subjects import Floats, subject
 

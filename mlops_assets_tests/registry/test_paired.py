@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from mlops_assets.registry.criteria.influence import error, influence
 from mlops_assets.registry.gate import judge
-from mlops_assets.registry.influence import error, influence
 from mlops_assets.registry.paired import INTERVAL, difference, resampled
 from mlops_assets.rules import Gate
 from mlops_assets.training.metrics import METRICS, auc, log_loss

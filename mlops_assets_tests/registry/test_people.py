@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.evidence.signed import new_key
-from mlops_assets.registry.people import read_people
+from mlops_assets.registry.people.people import read_people
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ import pytest
 from mlops_assets.evidence.archive import Archive, Held
 from mlops_assets.parts import Value
 from mlops_assets.product import DATA, ModelProduct, Stage
-from mlops_assets.registry import criteria, online
 from mlops_assets.registry.assets import champion_asset
-from mlops_assets.registry.criteria import CRITERIA, ONLINE, declared
+from mlops_assets.registry.criteria import declared as criteria
+from mlops_assets.registry.criteria import online
+from mlops_assets.registry.criteria.declared import CRITERIA, ONLINE, declared
 from mlops_assets.registry.gate import Waiver
 from mlops_assets.registry.pictured import PICTURED, Pictured
 from mlops_assets.registry.scored import claims_of, evidence_of, judged, known_rows

@@ -15,9 +15,9 @@ from mlops_assets.evidence.ledger import Act, Ledger
 from mlops_assets.evidence.step import NotReady
 from mlops_assets.product import DATA, ModelProduct, Stage
 from mlops_assets.registry import step as champion_step
-from mlops_assets.registry.acting import Desk, act_on, approving, enter, pasted, signer, statement, waiving
-from mlops_assets.registry.pending import pending, reopened
-from mlops_assets.registry.people import read_people
+from mlops_assets.registry.people.acting import Desk, act_on, approving, enter, pasted, signer, statement, waiving
+from mlops_assets.registry.people.pending import pending, reopened
+from mlops_assets.registry.people.people import read_people
 from mlops_assets.registry.step import ChampionStep
 from mlops_assets.rules import Approval, Gate, Trainer
 from mlops_assets.settings import Settings

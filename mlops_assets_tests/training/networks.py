@@ -3,11 +3,11 @@
 import numpy as np
 import polars as pl
 
-from mlops_assets.training.descent import Course
 from mlops_assets.training.fitting import Params
-from mlops_assets.training.forms import Examples, Tensors
-from mlops_assets.training.kinds import chosen
 from mlops_assets.training.model import ModelSpec
+from mlops_assets.training.networks.descent import Course
+from mlops_assets.training.networks.forms import Examples, Tensors
+from mlops_assets.training.networks.kinds import chosen
 from mlops_assets.training.training_set import TrainingSet
 
 IMAGE: Params = {"network": "convolution", "height": 8, "width": 8, "channels": 1}

@@ -12,14 +12,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from mlops_assets.training import checkpoints, network
-from mlops_assets.training.attempts import descended
-from mlops_assets.training.checkpoints import Checkpoints, Progress, State, fingerprint
-from mlops_assets.training.descent import descend
 from mlops_assets.training.fitting import Params
-from mlops_assets.training.kinds import form_of
 from mlops_assets.training.machine import Machine, Place
-from mlops_assets.training.weights import Weights
+from mlops_assets.training.networks import checkpoints, network
+from mlops_assets.training.networks.attempts import descended
+from mlops_assets.training.networks.checkpoints import Checkpoints, Progress, State, fingerprint
+from mlops_assets.training.networks.descent import descend
+from mlops_assets.training.networks.kinds import form_of
+from mlops_assets.training.networks.weights import Weights
 from mlops_assets_tests.training.networks import SMALL, bars, course
 
 LONG: Params = {**SMALL, "epochs": 60, "patience": 60}
@@ -27,7 +27,9 @@ VICTIM = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from mlops_assets.training import checkpoints, descent, network
+from mlops_assets.training.networks import checkpoints
+from mlops_assets.training.networks import descent
+from mlops_assets.training.networks import network
 from mlops_assets.training.machine import Machine
 from mlops_assets_tests.training.networks import bars
 from mlops_assets_tests.training.test_checkpoints import LONG

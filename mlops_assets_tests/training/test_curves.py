@@ -5,7 +5,8 @@ import pytest
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, roc_curve
 
-from mlops_assets.training.curves import (
+from mlops_assets.training.metrics import METRICS
+from mlops_assets.training.pictures.curves import (
     calibration,
     calibration_error,
     confusion,
@@ -14,7 +15,6 @@ from mlops_assets.training.curves import (
     roc,
     thinned,
 )
-from mlops_assets.training.metrics import METRICS
 
 
 def scored(rows: int = 2000, *, decimals: int = 3) -> tuple[np.ndarray, np.ndarray]:

@@ -14,8 +14,8 @@ from mlops_assets.graph import build_definitions
 from mlops_assets.product import ModelProduct
 from mlops_assets.rules import Trainer
 from mlops_assets.settings import Settings, exports
-from mlops_assets.training.checkpoints import Checkpoints, State
 from mlops_assets.training.deadline import Overdue, ended_after
+from mlops_assets.training.networks.checkpoints import Checkpoints, State
 from mlops_assets.training.resources import mlflow_resource
 from mlops_assets.training.tracking import MlflowTracker
 from mlops_assets.wiring import Platform
@@ -144,7 +144,7 @@ def test_a_network_that_was_ended_leaves_its_checkpoint(settings: Settings, monk
 
     monkeypatch.setattr(Checkpoints, "keep", and_then_time_is_up)
     for name in ("SOONEST_S", "SPARING"):
-        monkeypatch.setattr(f"mlops_assets.training.checkpoints.{name}", 0)
+        monkeypatch.setattr(f"mlops_assets.training.networks.checkpoints.{name}", 0)
 
     [problem] = left(settings, hasty(NETWORK, 60))
 

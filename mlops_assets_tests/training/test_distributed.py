@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from mlops_assets.training import distributed, network
-from mlops_assets.training.attempts import descended
 from mlops_assets.training.machine import Machine, Place
+from mlops_assets.training.networks import distributed, network
+from mlops_assets.training.networks.attempts import descended
 from mlops_assets_tests.training.networks import SMALL, bars, course
 
 TWO = Place(device="cpu", processes=2)
@@ -32,7 +32,7 @@ def workers(folder: str) -> list[int]:
         except OSError:  # it has ended
             continue
         if (
-            b"mlops_assets.training.distributed" in words
+            b"mlops_assets.training.networks.distributed" in words
             and b"torch.distributed.run" not in words
             and folder.encode() in b" ".join(words)
         ):
@@ -96,7 +96,7 @@ def kill_one(folder: str) -> None:
 
 PARENT = """
 import tempfile, sys
-from mlops_assets.training.attempts import descended
+from mlops_assets.training.networks.attempts import descended
 from mlops_assets_tests.training.networks import course
 from mlops_assets_tests.training.test_distributed import TWO
 tempfile.tempdir = sys.argv[1]

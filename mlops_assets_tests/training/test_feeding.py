@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from mlops_assets.training.descent import descend
-from mlops_assets.training.feeding import Feed, fits
-from mlops_assets.training.forms import Examples
-from mlops_assets.training.kinds import form_of
-from mlops_assets.training.ranks import ALONE, World
+from mlops_assets.training.networks.descent import descend
+from mlops_assets.training.networks.feeding import Feed, fits
+from mlops_assets.training.networks.forms import Examples
+from mlops_assets.training.networks.kinds import form_of
+from mlops_assets.training.networks.ranks import ALONE, World
 from mlops_assets_tests.training.networks import course
 
 CPU = torch.device("cpu")

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from benchmarks.torch_gpu_vs_bare import AIM, figures, measure
-from mlops_assets.training import network
-from mlops_assets.training.descent import descend
-from mlops_assets.training.kinds import form_of
 from mlops_assets.training.machine import Machine
+from mlops_assets.training.networks import network
+from mlops_assets.training.networks.descent import descend
+from mlops_assets.training.networks.kinds import form_of
 from mlops_assets_tests.training.networks import IMAGE, course, digits
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU, and there is none here")

@@ -12,12 +12,12 @@ import pytest
 import torch
 from safetensors.numpy import load
 
-from mlops_assets.training import network
-from mlops_assets.training.convolution import CONVOLUTION
 from mlops_assets.training.fitting import Params
 from mlops_assets.training.machine import Machine, Place
 from mlops_assets.training.model import ModelSpec, to_matrix
-from mlops_assets.training.perceptron import PERCEPTRON
+from mlops_assets.training.networks import network
+from mlops_assets.training.networks.convolution import CONVOLUTION
+from mlops_assets.training.networks.perceptron import PERCEPTRON
 from mlops_assets_tests.training.networks import IMAGE, SMALL, bars, digits
 
 QUICK: Params = {**SMALL, "epochs": 3}
@@ -140,7 +140,7 @@ def test_importance_is_where_the_image_tells_classes_apart():
 
 PROGRAM = """
 from hashlib import sha256
-from mlops_assets.training import network
+from mlops_assets.training.networks import network
 from mlops_assets_tests.training.networks import SMALL, bars
 print(sha256(network.fit(bars(), {**SMALL, "epochs": 3}, 0).model_bytes).hexdigest())
 """

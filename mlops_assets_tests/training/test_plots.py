@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from mlops_assets.evidence.ledger import Act, Ledger
-from mlops_assets.training.confusion_plot import confusion_plot
-from mlops_assets.training.curves import calibration, confusion, residuals, roc
 from mlops_assets.training.intervals import Measured
-from mlops_assets.training.plots import calibration_plot, importance_plot, residuals_plot, roc_plot
-from mlops_assets.training.windows_plot import Point, held_out_facts, points, windows_plot
+from mlops_assets.training.pictures.confusion_plot import confusion_plot
+from mlops_assets.training.pictures.curves import calibration, confusion, residuals, roc
+from mlops_assets.training.pictures.plots import calibration_plot, importance_plot, residuals_plot, roc_plot
+from mlops_assets.training.pictures.windows_plot import Point, held_out_facts, points, windows_plot
 
 
 def words(svg: str) -> list[str]:

@@ -11,7 +11,7 @@ from mlops_assets.evidence.archive import Archive, Held
 from mlops_assets.operations.flow import step
 from mlops_assets.product import DATA, ModelProduct, Stage
 from mlops_assets.training.model import decode_spec
-from mlops_assets.training.wrong import MOST, Wrong, wrong_answers, wrong_pictures
+from mlops_assets.training.pictures.wrong import MOST, Wrong, wrong_answers, wrong_pictures
 from mlops_assets_tests.photos import PHOTOS, deployment, photo
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -20,7 +20,7 @@ from mlops_assets.chart import (
     text,
     ticks,
 )
-from mlops_assets.training.curves import Bin, Residuals, Roc, thinned
+from mlops_assets.training.pictures.curves import Bin, Residuals, Roc, thinned
 
 WIDTH, LEFT, TOP, SIDE = 400, 52, 46, 300
 MOST_FEATURES = 15

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlops_assets.chart import FAINT, INK, RULE, boxes, picture, text
-from mlops_assets.training.curves import Counts, Floats
-from mlops_assets.training.plots import SIDE, TOP, WIDTH, heads, short
+from mlops_assets.training.pictures.curves import Counts, Floats
+from mlops_assets.training.pictures.plots import SIDE, TOP, WIDTH, heads, short
 
 MOST_CLASSES = 12
 STEPS = 8  # of shade

@@ -11,8 +11,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlops_assets.training.forms import Examples
-from mlops_assets.training.ranks import World
+from mlops_assets.training.networks.forms import Examples
+from mlops_assets.training.networks.ranks import World
 
 if TYPE_CHECKING:
     import torch

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import msgspec
 
-from mlops_assets.training.checkpoints import Checkpoints, fingerprint
-from mlops_assets.training.descent import Course, Descent, descend
-from mlops_assets.training.distributed import descend_together
-from mlops_assets.training.forms import Examples, Tensors
-from mlops_assets.training.kinds import form_of
 from mlops_assets.training.machine import Place
+from mlops_assets.training.networks.checkpoints import Checkpoints, fingerprint
+from mlops_assets.training.networks.descent import Course, Descent, descend
+from mlops_assets.training.networks.distributed import descend_together
+from mlops_assets.training.networks.forms import Examples, Tensors
+from mlops_assets.training.networks.kinds import form_of
 
 
 def descended(

@@ -7,14 +7,14 @@ import polars as pl
 
 from mlops_assets.intake.functions import BROKEN_CODE
 from mlops_assets.product import ModelProduct
-from mlops_assets.registry.calibration import calibration
-from mlops_assets.registry.fairness import fairness
+from mlops_assets.registry.criteria.calibration import calibration
+from mlops_assets.registry.criteria.fairness import fairness
+from mlops_assets.registry.criteria.online import features_are_equal, latency
+from mlops_assets.registry.criteria.robustness import robustness
+from mlops_assets.registry.criteria.slices import slices
+from mlops_assets.registry.criteria.subject import Finding, Subject
+from mlops_assets.registry.criteria.worth import worth
 from mlops_assets.registry.gate import Claim
-from mlops_assets.registry.online import features_are_equal, latency
-from mlops_assets.registry.robustness import robustness
-from mlops_assets.registry.slices import slices
-from mlops_assets.registry.subject import Finding, Subject
-from mlops_assets.registry.worth import worth
 
 Criterion = Callable[[Subject], Finding]
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from mlops_assets.registry.subject import Finding, Subject
+from mlops_assets.registry.criteria.subject import Finding, Subject
 from mlops_assets.training.predictor import TOLERANCE, Predictor, Score, Values
 
 ROWS = 200  # held-out rows whose scoring is timed

@@ -17,13 +17,13 @@ import msgspec
 import numpy as np
 
 from mlops_assets.evidence.records import Struct
-from mlops_assets.training.checkpoints import Checkpoints, Progress, State
-from mlops_assets.training.feeding import Batch, Feed, fits
-from mlops_assets.training.forms import Architecture, Examples, Form, MissingExtra, Tensors
 from mlops_assets.training.model import Task
-from mlops_assets.training.objective import loss, right
-from mlops_assets.training.ranks import ALONE, World, joined, summed
-from mlops_assets.training.weights import Weights
+from mlops_assets.training.networks.checkpoints import Checkpoints, Progress, State
+from mlops_assets.training.networks.feeding import Batch, Feed, fits
+from mlops_assets.training.networks.forms import Architecture, Examples, Form, MissingExtra, Tensors
+from mlops_assets.training.networks.objective import loss, right
+from mlops_assets.training.networks.ranks import ALONE, World, joined, summed
+from mlops_assets.training.networks.weights import Weights
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,7 @@ from mlops_assets.evidence.ledger import Act
 from mlops_assets.evidence.records import canonical, digest
 from mlops_assets.evidence.signed import KEY, id_of, name_of, proof_of
 from mlops_assets.registry.gate import Verdict, Waiver
-from mlops_assets.registry.people import WAIVER, People
+from mlops_assets.registry.people.people import WAIVER, People
 from mlops_assets.rules import Approval
 
 ROLE, UNTIL, CRITERION, ASKED_BY = "role", "until", "criterion", "asked_by"  # facts of acts

@@ -4,7 +4,7 @@ import numpy as np
 
 from mlops_assets.evidence.records import Json
 from mlops_assets.parts import Value
-from mlops_assets.registry.subject import Finding, Subject
+from mlops_assets.registry.criteria.subject import Finding, Subject
 from mlops_assets.training.intervals import Measured, mean
 from mlops_assets.training.metrics import Floats
 

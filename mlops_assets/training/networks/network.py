@@ -11,15 +11,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_assets.training import kinds
-from mlops_assets.training.attempts import descended
-from mlops_assets.training.descent import Course, threads
 from mlops_assets.training.fitting import Learned, Learner, Params, Rows, Trained, TrainingSet, train
-from mlops_assets.training.forms import Examples, MissingExtra, Tensors, packed, unpacked
-from mlops_assets.training.kinds import chosen, form_of
 from mlops_assets.training.machine import Machine, in_words, placed
 from mlops_assets.training.metrics import METRICS
 from mlops_assets.training.model import Matrix, ModelSpec, Predictor
+from mlops_assets.training.networks import kinds
+from mlops_assets.training.networks.attempts import descended
+from mlops_assets.training.networks.descent import Course, threads
+from mlops_assets.training.networks.forms import Examples, MissingExtra, Tensors, packed, unpacked
+from mlops_assets.training.networks.kinds import chosen, form_of
 
 PARAMS = kinds.PARAMS
 _WEIGHED = 2000  # validation rows that importance is measured on

@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 
 from mlops_assets.evidence.records import Json
-from mlops_assets.registry.groups import Group, Names, Pair, compared
-from mlops_assets.registry.subject import Finding, Subject
-from mlops_assets.registry.values import parts
+from mlops_assets.registry.criteria.groups import Group, Names, Pair, compared
+from mlops_assets.registry.criteria.subject import Finding, Subject
+from mlops_assets.registry.criteria.values import parts
 from mlops_assets.rules import Fairness
 
 SHOWN = 40  # groups that a record keeps

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.evidence.records import Struct
 from mlops_assets.evidence.store import replace
-from mlops_assets.training.forms import Tensors, packed, unpacked
+from mlops_assets.training.networks.forms import Tensors, packed, unpacked
 
 SOONEST_S = 2.0  # between two checkpoints
 SPARING = 100  # times what the last one took, so that writing them takes at most 1% of the time

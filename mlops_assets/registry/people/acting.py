@@ -13,10 +13,10 @@ from mlops_assets.evidence.ledger import Act, stamp
 from mlops_assets.evidence.records import Json, Place, canonical
 from mlops_assets.evidence.signed import KEY, id_of, person, proof_of, public_text, read_key, sign
 from mlops_assets.product import ModelProduct, Stage
-from mlops_assets.registry.approvals import CRITERION, ROLE, UNTIL, Standing, standing, waivers
-from mlops_assets.registry.criteria import WAIVABLE, declared
-from mlops_assets.registry.pending import GATES, case_of, moot
-from mlops_assets.registry.people import WAIVER, People
+from mlops_assets.registry.criteria.declared import WAIVABLE, declared
+from mlops_assets.registry.people.approvals import CRITERION, ROLE, UNTIL, Standing, standing, waivers
+from mlops_assets.registry.people.pending import GATES, case_of, moot
+from mlops_assets.registry.people.people import WAIVER, People
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

@@ -5,7 +5,7 @@
 from typing import TYPE_CHECKING
 
 from mlops_assets.training.fitting import Params
-from mlops_assets.training.forms import Tensors
+from mlops_assets.training.networks.forms import Tensors
 
 if TYPE_CHECKING:
     import torch

@@ -1,7 +1,7 @@
 """One training in several processes under torchrun, one for each GPU of this machine.
 
-`python -m torch.distributed.run ... -m mlops_assets.training.distributed FOLDER` is one of these processes. What they
-need lies in FOLDER, and what they make; they end when the process that started them does.
+`python -m torch.distributed.run ... -m mlops_assets.training.networks.distributed FOLDER` is one of these processes.
+What they need lies in FOLDER, and what they make; they end when the process that started them does.
 """
 # torch's types are partial.
 # pyright: reportUnknownMemberType=false
@@ -19,11 +19,11 @@ import msgspec
 import numpy as np
 
 from mlops_assets.evidence.records import Struct
-from mlops_assets.training.checkpoints import Checkpoints
-from mlops_assets.training.descent import Course, Descent, descend
-from mlops_assets.training.forms import Examples, Tensors, packed, unpacked
 from mlops_assets.training.machine import Place
-from mlops_assets.training.ranks import World
+from mlops_assets.training.networks.checkpoints import Checkpoints
+from mlops_assets.training.networks.descent import Course, Descent, descend
+from mlops_assets.training.networks.forms import Examples, Tensors, packed, unpacked
+from mlops_assets.training.networks.ranks import World
 
 BACKENDS = {"cpu": "gloo", "cuda": "nccl"}
 _STOP_S = 30.0  # until processes that do not stop are killed
@@ -83,7 +83,7 @@ def main(folder: Path) -> int:
     import torch
     from torch import distributed
 
-    from mlops_assets.training.kinds import form_of
+    from mlops_assets.training.networks.kinds import form_of
 
     threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
     handed = msgspec.json.decode((folder / "handed.json").read_bytes(), type=Handed)

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_assets.training.fitting import Params, Rows
-from mlops_assets.training.forms import (
+from mlops_assets.training.model import Matrix, ModelSpec
+from mlops_assets.training.networks.forms import (
     Architecture,
     Codes,
     Floats,
@@ -24,7 +25,6 @@ from mlops_assets.training.forms import (
     sizes,
     standardised,
 )
-from mlops_assets.training.model import Matrix, ModelSpec
 
 if TYPE_CHECKING:
     import torch

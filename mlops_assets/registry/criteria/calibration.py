@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlops_assets.evidence.records import Json
-from mlops_assets.registry.subject import Finding, Subject
+from mlops_assets.registry.criteria.subject import Finding, Subject
 from mlops_assets.training.metrics import Floats
 
 BINS = 10

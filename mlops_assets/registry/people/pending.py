@@ -9,8 +9,8 @@ from mlops_assets.evidence.ledger import Act
 from mlops_assets.evidence.records import Place
 from mlops_assets.evidence.step import Due, parse
 from mlops_assets.product import ModelProduct, Stage
-from mlops_assets.registry.approvals import Case, Standing, about, asked_by, considered, standing, waivers
-from mlops_assets.registry.people import People
+from mlops_assets.registry.people.approvals import Case, Standing, about, asked_by, considered, standing, waivers
+from mlops_assets.registry.people.people import People
 
 GATES = ("promote", "refuse", "wait")  # the gate's own acts
 

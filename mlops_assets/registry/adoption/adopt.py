@@ -13,8 +13,8 @@ from mlops_assets.evidence.step import NotReady, Prepared, Step, parse
 from mlops_assets.intake.ingest import columns_of
 from mlops_assets.parts import Column
 from mlops_assets.product import Stage
-from mlops_assets.registry.adopted import ORIGIN, UNKNOWN
-from mlops_assets.registry.model_file import ModelFile, gains
+from mlops_assets.registry.adoption.adopted import ORIGIN, UNKNOWN
+from mlops_assets.registry.adoption.model_file import ModelFile, gains
 from mlops_assets.training.bins import Bins
 from mlops_assets.training.built import rows_per_window
 from mlops_assets.training.model import ColumnSpec, ModelSpec, encode_spec, is_text, to_matrix

@@ -6,8 +6,8 @@ import msgspec
 import numpy as np
 
 from mlops_assets.evidence.records import Struct
-from mlops_assets.registry.influence import Influence, error, influence, sure
-from mlops_assets.registry.subject import Finding, Subject
+from mlops_assets.registry.criteria.influence import Influence, error, influence, sure
+from mlops_assets.registry.criteria.subject import Finding, Subject
 from mlops_assets.rules import Robustness
 from mlops_assets.training.metrics import HIGHER_IS_BETTER
 from mlops_assets.training.model import Matrix

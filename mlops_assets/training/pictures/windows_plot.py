@@ -22,7 +22,7 @@ from mlops_assets.chart import (
 from mlops_assets.evidence.ledger import Act, Ledger
 from mlops_assets.evidence.records import Json
 from mlops_assets.training.intervals import Measured
-from mlops_assets.training.plots import heads, short
+from mlops_assets.training.pictures.plots import heads, short
 
 WIDTH, LEFT, TOP, STRIP, APART, ACROSS = 760, 142, 52, 70, 18, 594
 WINDOWS = 26  # half a year of weeks

@@ -2,10 +2,10 @@
 
 import math
 
-from mlops_assets.training.convolution import CONVOLUTION, SIZE
 from mlops_assets.training.fitting import Params
-from mlops_assets.training.forms import Architecture, Form
-from mlops_assets.training.perceptron import PERCEPTRON
+from mlops_assets.training.networks.convolution import CONVOLUTION, SIZE
+from mlops_assets.training.networks.forms import Architecture, Form
+from mlops_assets.training.networks.perceptron import PERCEPTRON
 
 FORMS = {"perceptron": PERCEPTRON, "convolution": CONVOLUTION}
 PARAMS = tuple(dict.fromkeys(("network", *SIZE, *(name for form in FORMS.values() for name in form.defaults))))
