@@ -95,6 +95,7 @@ def check_product(product: ModelProduct, settings: Settings) -> None:
 
 
 def _check_trainer(field: str, asked: Trainer | Searched) -> None:
+    from mlops_assets.training.networks.kinds import chosen
     from mlops_assets.training.trainers import trainer_named
 
     try:
@@ -103,7 +104,9 @@ def _check_trainer(field: str, asked: Trainer | Searched) -> None:
         raise ValueError(f"{field}.kind: {problem.args[0]}") from problem
     try:
         trainer_named(asked.kind, asked.params)
-    except LookupError as problem:
+        if asked.kind == "torch" and isinstance(asked, Trainer):
+            chosen(asked.params)
+    except (LookupError, ValueError) as problem:
         raise ValueError(f"{field}.params: {problem.args[0]}") from problem
 
 

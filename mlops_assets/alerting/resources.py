@@ -19,7 +19,7 @@ from mlops_assets.product import Stage
 
 PAGE = 10_000  # runs read at a look; the first one begins with the newest that many
 SENSORS = ("data", "seal", "retrain")
-JOBS = (*SENSORS, "deploy", "costs")
+JOBS = (*SENSORS, "deploy", "decide", "approve", "costs")
 ENDED: dict[dg.DagsterRunStatus, State] = {
     dg.DagsterRunStatus.SUCCESS: "succeeded",
     dg.DagsterRunStatus.FAILURE: "failed",

@@ -24,7 +24,7 @@ PLATFORM = (
     "mlops_assets.settings",
     "mlops_assets.windows",
 )
-USERS = "mlops_assets.defs."
+USERS = ("mlops_assets.defs.", "mlops_assets.features.images")  # what a declaration may choose, with its libraries
 
 
 @cache

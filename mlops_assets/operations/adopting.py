@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+import polars as pl
 
 from mlops_assets.catalogue import read_catalogue
 from mlops_assets.evidence.archive import Archive, Held
@@ -24,8 +25,9 @@ from mlops_assets.registry.people.pending import pending
 from mlops_assets.registry.people.people import read_people
 from mlops_assets.settings import Settings
 from mlops_assets.settings import adopt as use
-from mlops_assets.training.report import Report
-from mlops_assets.training.tracking import MlflowTracker
+from mlops_assets.training.export import FOLDER, Model, exported
+from mlops_assets.training.model import decode_spec
+from mlops_assets.training.tracking import MlflowTracker, Report
 from mlops_assets.windows import ALL
 
 
@@ -134,12 +136,23 @@ def _registered(case: Adoption, held: Held) -> tuple[str, int]:
             name=f"adopted {case.file.name}",
             at=datetime.fromisoformat(held.envelope.at),
             tags=tags,
-            artifacts={
-                f"model/model.{case.file.suffix}": case.file.data,
-                "model/spec.json": case.step.archive.data(held, "spec"),
-            },
+            artifacts={f"{FOLDER}/{name}": data for name, data in exported(_model(case, held, run_id)).items()},
         ),
     )
     version = tracker.register(product, run_id, record=held.id, segment=segment, window=window)
     tracker.finish(run_id)
     return run_id, version
+
+
+def _model(case: Adoption, held: Held, run_id: str) -> Model:
+    """Return what MLflow gets of the model. It has no input example: nobody knows its rows."""
+    spec = decode_spec(case.step.archive.data(held, "spec"))
+    return Model(
+        spec=spec,
+        data=case.file.data,
+        suffix=case.file.suffix,
+        record=held.id,
+        made=datetime.fromisoformat(held.envelope.at),
+        run_id=run_id,
+        example=pl.DataFrame(schema=list(spec.inputs)),
+    )

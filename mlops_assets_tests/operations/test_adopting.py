@@ -118,6 +118,20 @@ def test_a_model_of_lightgbm_with_categories_serves_as_it_did_elsewhere(served: 
     assert (record.inputs, record.facts["origin"], record.facts["file"]) == ([], "unknown", "houses.txt")
 
 
+@pytest.mark.filterwarnings("ignore")  # what mlflow says about itself when it is imported
+def test_mlflow_answers_as_the_adopted_model_does(served: Served):
+    import mlflow
+
+    asked = sales(1, rows=40)
+    mlflow.set_tracking_uri(served.settings.mlflow_uri)
+
+    loaded = mlflow.pyfunc.load_model("models:/houses/1")
+
+    theirs = served.model.predict_proba(seen(asked))[:, 1].tolist()
+    answers = loaded.predict(pd.DataFrame(asked.select(FEATURES).to_dict(as_series=False)))
+    assert pd.DataFrame(answers).iloc[:, 0].tolist() == pytest.approx(theirs, abs=1e-12)
+
+
 def test_adopting_twice_is_adopting_once_and_everybody_agrees_on_it(served: Served, tmp_path: Path):
     acts = Archive(served.settings.home).ledger.acts("houses", "register", "adopt", "promote")
 
