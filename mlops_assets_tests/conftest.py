@@ -23,9 +23,17 @@ def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     _restore(before)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def environment_of_a_module(own_environment: None) -> Iterator[None]:
+    """What fixtures of a module write into the environment (a command adopts its settings) stays in the module."""
+    before = dict(os.environ)
+    yield
+    _restore(before)
+
+
 @pytest.fixture(autouse=True)
-def environment_as_before(own_environment: None) -> Iterator[None]:
-    """What a test writes into the environment (a command adopts its settings) does not reach the next one."""
+def environment_as_before(environment_of_a_module: None) -> Iterator[None]:
+    """What a test writes into the environment does not reach the next one."""
     before = dict(os.environ)
     yield
     _restore(before)

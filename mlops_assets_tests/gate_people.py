@@ -17,9 +17,20 @@ from mlops_assets_tests.gate_world import KEYS, NEEDED, OWN, PEOPLE, Clock
 PROBLEMS = (
     *(f"{claim}: {flaw}" for claim in (OWN, "features_are_equal", "calibration") for flaw in FLAWS),
     *("asked for", "agreed to another", "agreed before", "agreed in the future", "one person", "no such role"),
-    *("not signed", "expired", "waiver", "waiver", "waiver by nobody", "waiver by one who agrees", "waiver over"),
+    *(
+        "not signed",
+        "changed after signing",
+        "expired",
+        "waiver",
+        "waiver",
+        "waiver by nobody",
+        "waiver by one who agrees",
+        "waiver over",
+    ),
 )
 Kind = Literal["approve", "reject", "waive"]
+Hand = Literal["own", "none", "changed"]
+HANDS: dict[str, Hand] = {"not signed": "none", "changed after signing": "changed"}
 
 
 class People(Life):
@@ -42,7 +53,7 @@ class People(Life):
         by |= {"business": "cat"} if problem == "waiver by one who agrees" else {}
         hours = {"agreed before": -1, "agreed in the future": 1}.get(problem, 0)
         for role in self.truth.needed:
-            self.enter(about, "approve", by[role], role, hours=hours, signed=problem != "not signed")
+            self.enter(about, "approve", by[role], role, hours=hours, hand=HANDS.get(problem, "own"))
         if problem.startswith("waiver"):
             waiving = {"waiver by nobody": "eve", "waiver by one who agrees": "cat"}.get(problem, "dan")
             self.enter(model, "waive", waiving, "calibration", lasts_h=1)
@@ -101,19 +112,21 @@ class People(Life):
         *,
         hours: int = 0,
         lasts_h: int | None = None,
-        signed: bool = True,
+        hand: Hand = "own",
     ) -> None:
-        """Enter an act of `by`, so many hours from now; all else is as it should be."""
+        """Enter an act of `by`, so many hours from now; all else is as it should be if it is by their own hand."""
         at = Clock.told + timedelta(hours=hours)
         until = at + timedelta(hours=lasts_h) if lasts_h else None
         facts: dict[str, Json] = {"criterion" if kind == "waive" else "role": role}
         facts |= {"until": until.isoformat()} if until else {}
         act = self.world.act(kind, segment=model.segment, version=model.version, record=model.record, by=by, at=at)
         act = msgspec.structs.replace(act, facts=facts)
-        self.world.archive.ledger.add(sign(act, KEYS[by]) if signed else act)
+        signed = sign(msgspec.structs.replace(act, record="another") if hand == "changed" else act, KEYS[by])
+        entered = act if hand == "none" else msgspec.structs.replace(signed, record=model.record)
+        self.world.archive.ledger.add(entered)
         at_s, until_s = at.timestamp(), until.timestamp() if until else float("inf")
         self.truth.acts.append(
-            Signed(kind=kind, record=model.record, by=by, genuine=signed, role=role, at_s=at_s, until_s=until_s)
+            Signed(kind=kind, record=model.record, by=by, genuine=hand == "own", role=role, at_s=at_s, until_s=until_s)
         )
 
 
