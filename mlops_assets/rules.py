@@ -6,12 +6,20 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from mlops_assets.parts import Amount, Part, Period, duration
+from mlops_assets.parts import Amount, Part, Period
 
 TRAINERS = ("lightgbm", "torch")
 Scalar = int | float | str | bool
 Share = Annotated[float, Field(ge=0, le=1)]
-Latency = Annotated[Period, BeforeValidator(duration)]
+
+
+def _with_unit(value: object) -> object:
+    if isinstance(value, int | float):
+        raise ValueError(f"{value} has no unit; right is a number and a unit, such as 5ms")
+    return value
+
+
+Latency = Annotated[Period, BeforeValidator(_with_unit)]
 
 
 def _known_kind(kind: str) -> str:

@@ -8,7 +8,7 @@ import polars as pl
 import yaml
 
 from mlops_assets.catalogue import TYPE
-from mlops_assets.intake.cells import read
+from mlops_assets.intake.cells import label_text, read
 from mlops_assets.intake.columns import infer_columns
 from mlops_assets.intake.functions import did_you_mean
 from mlops_assets.intake.proposals import (
@@ -124,7 +124,7 @@ def _declaration(asked: _Asked, frame: pl.DataFrame) -> str:
     fields: dict[str, tuple[object, str]] = {
         "name": (asked.name, ""),
         "source": (source, ""),
-        "label": (label, "delay: after the row, until it is known"),
+        "label": (label, "delay: after the row, until it is known" + _positive(frame[asked.label], kind)),
     }
     if segments:
         fields["segments"] = (segments, "one model each")
@@ -137,6 +137,11 @@ def _declaration(asked: _Asked, frame: pl.DataFrame) -> str:
     lines = [f"  {name}: {_flow(value)}{f'  # {said}' if said else ''}" for name, (value, said) in fields.items()]
     lines += [f"  # left out: {_told(left_out)}"] if left_out else []
     return "\n".join([head, f"type: {TYPE}", "attributes:", *lines]) + "\n"
+
+
+def _positive(labels: pl.Series, kind: str) -> str:
+    """Return which class the scores of a binary label are the probability of: the last one."""
+    return f"; scores are the probability of {label_text(labels).drop_nulls().max()!r}" if kind == "binary" else ""
 
 
 def _windows(times: pl.Series, segments: int) -> dict[str, tuple[object, str]]:

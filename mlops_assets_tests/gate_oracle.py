@@ -63,6 +63,7 @@ class Truth:
     models: dict[str, Model] = field(default_factory=dict[str, Model])
     champions: dict[str, str] = field(default_factory=dict[str, str])
     acts: list[Signed] = field(default_factory=list[Signed])
+    withdrawn: set[str] = field(default_factory=set[str])
     paused: bool = False
 
     def objection(self, record: str, segment: str) -> str:
@@ -72,6 +73,8 @@ class Truth:
             return "it is no registered model of this segment"
         if self.paused:
             return "the product is paused"
+        if record in self.withdrawn:
+            return "a person rolled it back"
         if champion is model:
             return "it is the champion already"
         if champion is not None and model.window < champion.window:

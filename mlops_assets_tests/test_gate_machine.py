@@ -25,10 +25,10 @@ from mlops_assets.evidence.step import NotReady
 from mlops_assets.product import Stage
 from mlops_assets_tests.gate_life import PARTITIONS, PLACES, TAKEN
 from mlops_assets_tests.gate_people import PROBLEMS, People
-from mlops_assets_tests.gate_world import Clock
+from mlops_assets_tests.gate_world import WINDOWS, Clock
 
 STEPS = int(os.environ.get("GATE_STEPS", "2000"))
-IN_A_ROW = 40
+IN_A_ROW = 25
 CHUNK = min(STEPS, 5_000)
 SEEDS = [0] if STEPS <= 2000 else [random.SystemRandom().randrange(2**32) for _ in range(STEPS // CHUNK)]
 FILES = ("head", "record", "pointer", "envelope", "model", "spec", "holdout", "ledger")
@@ -43,11 +43,14 @@ class Decisions(People):
         self.good_but_for(partition, better, "")
         self.decided(partition, fresh=False)
 
-    @rule(partition=PARTITIONS, problem=st.sampled_from(PROBLEMS))
-    def bring_one_that_is_good_but_for(self, partition: str, problem: str) -> None:
-        self.good_but_for(partition, 9, problem)
-        TAKEN[f"good but for {problem}"] += 1
-        self.decided(partition, fresh=True)
+    @rule(drawn=st.integers(0, 2**32))
+    def bring_some_that_are_good_but_for_something(self, drawn: int) -> None:
+        first = drawn + self.world.made  # drawn alone it would be 0 most of the time
+        for number in range(first, first + 3):
+            problem, partition = PROBLEMS[number % len(PROBLEMS)], f"{self.weakest()}|{WINDOWS[-1]}"
+            self.good_but_for(partition, 9, problem)
+            TAKEN[f"good but for {problem}"] += 1
+            self.decided(partition, fresh=True)
 
     @rule(place=PLACES, fresh=st.booleans())
     def decide(self, place: int, fresh: bool) -> None:

@@ -45,7 +45,7 @@ def check_declared(product: ModelProduct, header: list[str] | None) -> None:
         "label.column": product.label.column,
         "label.annotator": product.label.annotator,
         **{f"columns.{name}": name for name in product.columns},
-        **({} if isinstance(features, str) else {f"features.{at}": name for at, name in enumerate(features)}),
+        **({} if isinstance(features, str) else _columns(product, features)),
     }
     for field, name in named.items():
         if header is not None and name is not None and name not in header:
@@ -56,3 +56,10 @@ def check_declared(product: ModelProduct, header: list[str] | None) -> None:
             function_named(features)
         except LookupError as problem:
             raise SourceError(f"features: {problem.args[0]}") from problem
+
+
+def _columns(product: ModelProduct, features: tuple[str, ...]) -> dict[str, str]:
+    """Return the columns that a product reads which has no function of features; such a function may make others."""
+    slices = product.gate.slices.columns if product.gate.slices else ()
+    named = {"features": features, "gate.slices.columns": slices}
+    return {f"{field}.{at}": name for field, names in named.items() for at, name in enumerate(names)}

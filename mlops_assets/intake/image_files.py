@@ -1,6 +1,7 @@
 """Rows that name image files -> the same rows with the files' bytes; a file that is not as declared loses its rows."""
 
 import hashlib
+import os
 from collections.abc import MutableMapping
 from glob import has_magic
 from pathlib import Path
@@ -13,6 +14,7 @@ from mlops_assets.parts import Image, Source
 
 LARGEST = 64 * 2**20  # bytes; over what the largest declared image takes unpacked
 MISSING = "missing"
+SHOWN = 120  # characters of a name
 
 
 def shape_of(image: Image) -> Shape:
@@ -23,7 +25,7 @@ def shape_of(image: Image) -> Shape:
 def with_images(rows: pl.DataFrame, image: Image, folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the rows of `rows` with bytes where a file's name was, and `_row` with `_reason` of the others.
 
-    Names are relative to `folder`, or absolute. A file that many rows name is read once.
+    Names are those of files below `folder`. A file that many rows name is read once.
     """
     told = [image.column, *([image.sha256] if image.sha256 else [])]
     files = rows.select(told).unique(maintain_order=True)
@@ -50,7 +52,7 @@ def fingerprint_with_files(source: Source, root: Path, files: Path, cache: Mutab
         return seen
     names = read_column(source, root, source.image.column, files=files).cast(pl.String).drop_nulls().unique().sort()
     folder = own_folder(source, root, files)
-    hashes = [_hash(folder / name, cache) for name in names]
+    hashes = [_hash(_within(folder, name), cache) for name in names]
     told = [seen, *(f"{name} {sha}" for name, sha in zip(names, hashes, strict=True))]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
@@ -69,9 +71,11 @@ def _read(folder: Path, image: Image, name: str | None, sha256: str | None = Non
     """Return a file's bytes, or why they are not taken."""
     if not name:
         return None, f"{image.column}: names no file"
-    path = folder / name
-    if not path.is_file():
-        return None, f"{image.column}: no file '{name}': nothing is at {path}"
+    path = _within(folder, name)
+    if path is None:
+        return None, f"{image.column}: '{name[:SHOWN]}' is no file below the source's folder, {folder}"
+    if not os.path.isfile(path):
+        return None, f"{image.column}: no file '{name[:SHOWN]}': nothing is at {folder}"
     if (size := path.stat().st_size) > LARGEST:
         return None, f"{image.column}: '{name}' has {size} bytes; right is {LARGEST} or fewer"
     data = path.read_bytes()
@@ -85,7 +89,15 @@ def _read(folder: Path, image: Image, name: str | None, sha256: str | None = Non
     return data, None
 
 
-def _hash(path: Path, cache: MutableMapping[str, str]) -> str:
+def _within(folder: Path, name: str) -> Path | None:
+    """Return where a file is; None if its name leads out of the folder: a table may come from anybody."""
+    path = Path(os.path.normpath(folder / name))
+    return path if path.is_relative_to(os.path.normpath(folder)) and "\0" not in name else None
+
+
+def _hash(path: Path | None, cache: MutableMapping[str, str]) -> str:
+    if path is None or not os.path.isfile(path):  # such a row is quarantined; the others are read
+        return MISSING
     try:
         return file_hash(path, cache)
     except FileNotFoundError:

@@ -173,7 +173,7 @@ def _model_lines(model: ModelFacts) -> list[str]:
 
 
 def _act_line(act: ApprovalFacts) -> str:
-    title = "CLAIMED" if act.act == "approve" and act.proof == "asserted" else TITLES[act.act]
+    title = "CLAIMED" if act.act in ("approve", "waive") and act.proof == "asserted" else TITLES[act.act]
     what = f" as {act.role}" if act.role else f" {act.criterion}" if act.criterion else ""
     proof = f" ({act.proof})" if act.proof and not act.by.endswith(f"({act.proof})") else ""
     until = f", until {act.until[:16]}" if act.until else ""

@@ -1,19 +1,24 @@
 """What is missing, failed or stale, in dependency order, made here with progress. Started again, it continues."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mlops_assets.catalogue import read_catalogue
 from mlops_assets.evidence.archive import Archive
+from mlops_assets.evidence.records import Place, canonical
 from mlops_assets.evidence.step import Step, parse
 from mlops_assets.intake.ingest import Manifest, ingest
 from mlops_assets.operations.flow import step
 from mlops_assets.operations.foreground import foreground
 from mlops_assets.operations.progress import progress
+from mlops_assets.operations.status import without_champion
 from mlops_assets.operations.watch import gate_answer
 from mlops_assets.product import DATA, ModelProduct, Stage
 from mlops_assets.serving.deploy import read_deployment
 from mlops_assets.settings import Settings
+
+SHOWN = 500  # characters of what a failed check found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +58,10 @@ def backfill(
         return 0
     failed = _run(settings, product, data)
     failed += _run(settings, product, list(_models(product, settings, chosen, stage)))
+    unserved = [] if stage in tuple(DATA) else list(_unserved(Archive(settings.home), product, chosen))
     if not failed:
-        print(f"{name}: everything is up to date ({len(chosen)} partitions)")
-    return 1 if failed else 0
+        print("\n".join(unserved) or f"{name}: everything is up to date ({len(chosen)} partitions)")
+    return 1 if failed or unserved else 0
 
 
 def _chosen(product: ModelProduct, manifest: Manifest, windows: str | None, segments: str | None) -> list[str]:
@@ -100,6 +106,9 @@ def _left_undone(champion: Step, partition: str) -> str:
     candidate, decision = champion.input(Stage.MODEL, partition), champion.archive.head(champion.place(partition))
     if decision is None or decision.record.inputs[0].record != candidate.id:
         return "not yet decided on"
+    rules = champion.prepare(partition).recipe.params
+    if decision.record.facts["answer"] in ("refuse", "wait") and canonical(rules) != canonical(decision.record.params):
+        return "the gate's rules have changed since it was decided on"
     product = champion.product
     deployed = read_deployment(champion.settings.serving(product.name))
     moves = [champion.archive.ledger.champion(product.name, segment) for segment in product.segments]
@@ -128,8 +137,28 @@ def _run(settings: Settings, product: ModelProduct, todos: list[Todo]) -> int:
             ran = loop.run(f"{product.name}_{todo.job}", todo.partition)
             failed += not ran.success
             answer = gate_answer(archive, product, todo.partition) if todo.job == "retrain" else None
-            report(f"{todo.job} {todo.partition}", answer if ran.success else f"failed: {'; '.join(ran.problems)}")
+            failing = not ran.success and todo.job == "data"
+            problems = "; ".join([*ran.problems, *(_failed_checks(archive, product, todo.partition) if failing else ())])
+            report(f"{todo.job} {todo.partition}", answer if ran.success else f"failed: {problems}")
     return failed
+
+
+def _failed_checks(archive: Archive, product: ModelProduct, partition: str) -> Iterator[str]:
+    """Yield what the failed checks of a partition's data found."""
+    for stage in DATA:
+        held = archive.head(Place(product=product.name, stage=stage, partition=partition))
+        for check in held.record.checks if held else ():
+            if held and check.name in held.record.failed:
+                found = check.facts.get("sample") or check.facts.get("problems") or check.facts
+                yield f"{stage}: {check.name}: {json.dumps(found, ensure_ascii=False)[:SHOWN]}"
+
+
+def _unserved(archive: Archive, product: ModelProduct, partitions: list[str]) -> Iterator[str]:
+    """Yield, for each segment that was to get a champion and has none, why its newest candidate is not it."""
+    for segment in dict.fromkeys(parse(partition)[0] for partition in partitions):
+        acts = [act for act in archive.ledger.acts(product.name, "refuse", "reject", "wait") if act.segment == segment]
+        if archive.ledger.champion(product.name, segment) is None and acts and acts[-1].kind != "wait":
+            yield f"{product.name}[{segment}]: {without_champion(archive, product, segment)}"
 
 
 def _tell_unplaced(name: str, manifest: Manifest) -> None:

@@ -132,7 +132,7 @@ def _segment(
     data = _newest(archive, product, Stage.FEATURES, segment)
     answer = f"retrain on {decision.target}: " if decision and decision.retrain else "no retraining: "
     waits = [f"{product.name}@{each.version} {each.words}" for each in waiting if each.segment == segment]
-    first = None if champion or waits else _without_champion(archive, product, segment)
+    first = None if champion or waits else without_champion(archive, product, segment)
     return SegmentStatus(
         segment=segment,
         champion=champion.version if champion else None,
@@ -145,7 +145,7 @@ def _segment(
     )
 
 
-def _without_champion(archive: Archive, product: ModelProduct, segment: str) -> str:
+def without_champion(archive: Archive, product: ModelProduct, segment: str) -> str:
     """Return what became of the newest candidate, or how to make the first."""
     refused = [act for act in archive.ledger.acts(product.name, "refuse", "reject") if act.segment == segment]
     if not refused:

@@ -1,8 +1,9 @@
 """A candidate -> the decision on it, and the promotion in the ledger. An act: never skipped, it reconciles."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Literal
 
 import polars as pl
@@ -20,6 +21,8 @@ from mlops_assets.registry.people.approvals import Case, Standing, agreed, consi
 from mlops_assets.registry.people.pending import GATES, case_of
 from mlops_assets.registry.people.people import People, read_people
 from mlops_assets.registry.scored import Judged, judged
+
+MAY_HAVE_SEEN = "the champion's origin is unknown, so it may have learned from these very rows"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +86,10 @@ class ChampionStep(Step):
         else:
             found = judged(self, candidate, champion, waived=_waivable(seen, now))
         at_last = datetime.now(UTC)  # judging takes its time, and an approval may end meanwhile
+        if champion is not None and is_adopted(champion.record) and found.verdict.champion_value is not None:
+            found = replace(found, verdict=replace(found.verdict, reasons=(*found.verdict.reasons, MAY_HAVE_SEEN)))
         where = standing(seen.acts, seen.people, self.product.approval, seen.case, at_last)
-        verdict = agreed(found.verdict, where)
+        verdict = _withdrawn(agreed(found.verdict, where), seen.acts, registered)
         if verdict.promote:
             self._promote(self._act("promote", partition, registered, verdict, where), champion)
         elif verdict.answer in ("refuse", "wait") and _latest(seen.acts, candidate) != verdict.answer:
@@ -148,6 +153,22 @@ class ChampionStep(Step):
             raise NotReady(f"{problem}; nothing was promoted") from problem
         except Conflict as problem:
             raise NotReady(raced) from problem
+
+
+def _withdrawn(verdict: Verdict, acts: Sequence[Act], registered: Act) -> Verdict:
+    """Return what becomes of a verdict on a version that a person rolled back: only a person puts it back."""
+    moves = [act for act in acts if act.kind in ("promote", "rollback") and act.segment == registered.segment]
+    found: Act | None = None
+    for before, act in pairwise(moves):
+        if act.record == registered.record:
+            found = None
+        elif act.kind == "rollback" and before.record == registered.record:
+            found = act
+    if found is None or verdict.answer not in ("promote", "wait"):
+        return verdict
+    back = f"mlops-assets rollback {registered.product} --to {registered.version} puts it back"
+    reason = f"{found.by} rolled it back at {found.at[:19]}: {found.reason}; {back}"
+    return replace(verdict, answer="refuse", reasons=(reason, *verdict.reasons))
 
 
 def _waivable(seen: Seen, now: datetime) -> dict[str, Waiver]:

@@ -11,6 +11,8 @@ from mlops_assets.dataset.quarantine import quarantine_table
 from mlops_assets.evidence.archive import Archive, Held
 from mlops_assets.evidence.records import digest
 from mlops_assets.features.transform import Transform
+from mlops_assets.intake.image_files import fingerprint_with_files, with_images
+from mlops_assets.parts import Image, Source
 from mlops_assets.product import DATA, Stage
 from mlops_assets.serving.ids import Ids, InferenceId, parse, text, to_ms
 from mlops_assets.serving.log import Body, Columns, LogWriter, Part, Row
@@ -90,6 +92,25 @@ def test_lost_images_are_quarantined_and_the_check_counts_items_not_judgements(
     assert "file: no file 'files/00.png': nothing is at " in str(check.facts["sample"])
     assert quarantine.height == 3 * lost
     assert table(settings, made[Stage.DATASET], "dataset").height == COUNT - lost
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "/secret.png", "files/../../secret.png", "a\0b", "x" * 300, "files"])
+def test_a_name_that_is_no_file_below_the_sources_folder_loses_its_row_alone(tmp_path: Path, name: str):
+    (tmp_path / "source" / "files").mkdir(parents=True)
+    (tmp_path / "secret.png").write_bytes(photo(0))
+    (tmp_path / "source" / "files" / "0.png").write_bytes(photo(0))
+    name = str(tmp_path / "secret.png") if name == "/secret.png" else name
+    rows = pl.DataFrame({"_row": [0, 1], "file": [name, "files/0.png"]})
+    rows.write_parquet(tmp_path / "source" / "rows.parquet")
+    image = Image(column="file", height=2, width=3)
+
+    held, lost = with_images(rows, image, tmp_path / "source")
+    seen = fingerprint_with_files(Source(path="source/rows.parquet", image=image), tmp_path, tmp_path, {})
+
+    assert held["_row"].to_list() == [1]
+    assert lost["_row"].to_list() == [0]
+    assert "no file" in lost["_reason"][0]
+    assert len(seen) == 64
 
 
 def test_an_image_in_quarantine_is_told_by_its_hash():

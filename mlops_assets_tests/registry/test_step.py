@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
 
@@ -92,6 +93,24 @@ def test_a_better_candidate_replaces_the_champion_and_says_by_how_much(settings:
     assert decisions(settings) == [("promote", 1), ("promote", 2)]
     assert float(str(facts["champion"])) < 0.3 < 0.7 < float(str(facts["candidate"]))
     assert float(str(facts["lower"])) > 0
+
+
+def test_what_a_person_rolled_back_is_not_promoted_again_by_being_made_again(settings: Settings, candidate: Candidate):
+    candidate(SECOND)
+    decide(settings, SECOND)
+    candidate(THIRD)
+    decide(settings, THIRD)
+    ledger = Archive(settings.home).ledger
+    first = next(act for act in ledger.acts("houses", "promote") if act.version == 1)
+    back = msgspec.structs.replace(first, kind="rollback", by="jo (asserted)", reason="it harms")
+    ledger.move_champion(back, expected=2)
+
+    facts = decide(settings, THIRD).record.facts
+
+    assert facts["answer"] == "refuse"
+    assert "rolled it back at" in str(facts["reasons"])
+    assert "it harms; mlops-assets rollback houses --to 2 puts it back" in str(facts["reasons"])
+    assert decisions(settings) == [("promote", 1), ("promote", 2), ("rollback", 1), ("refuse", 2)]
 
 
 def test_an_equal_candidate_is_refused(settings: Settings, candidate: Candidate):

@@ -111,6 +111,8 @@ def approving(desk: Desk, role: str | None, who: Signer) -> dict[str, Json]:
         raise ValueError(f"{desk.product.name} declares no `approval:`; the gate alone decides")
     person = desk.people.by_name.get(who.name)
     mine = [each for each in approval.roles if person is None or each in person.roles]
+    if role is None and len(mine) != 1 and who.key is None:
+        raise ValueError(f"without a key nobody knows that you are {who.name}; right is --key FILE, made by `key`")
     if role is None and len(mine) != 1:
         found = f"{who.name} has {' and '.join(mine) or 'none'} of the roles {', '.join(approval.roles)}"
         raise ValueError(f"{found}; right is --role with one of one's own")

@@ -83,7 +83,7 @@ def standing(acts: Sequence[Act], people: People, approval: Approval | None, cas
     rejected = f"rejected by {against.by} at {against.at[:19]}: {against.reason}" if against else ""
     if approval is None:
         return Standing(rejected=rejected)
-    waived_by = {each.by for each in waivers(acts, people, case, now).values()}
+    waived_by = {act.by for act, _ in _waivers(acts, people, case, now)}
     counted: dict[str, Agreed] = {}
     ignored: list[str] = []
     for act in mine:
@@ -107,14 +107,19 @@ def standing(acts: Sequence[Act], people: People, approval: Approval | None, cas
 def waivers(acts: Sequence[Act], people: People, case: Case, now: datetime) -> Mapping[str, Waiver]:
     """Return what is waived for a candidate at `now`, by criterion: the waiver that lasts longest."""
     found: dict[str, Waiver] = {}
-    for act in about(acts, case):
-        if act.kind != "waive" or _problem(act, people, WAIVER, case, now):
-            continue
-        until = _time(act.facts.get(UNTIL))
+    for act, until in _waivers(acts, people, case, now):
         name = str(act.facts.get(CRITERION))
-        if until is not None and now < until and (name not in found or found[name].until < until):
+        if name not in found or found[name].until < until:
             found[name] = Waiver(name=name, by=act.by, reason=act.reason, until=until)
     return found
+
+
+def _waivers(acts: Sequence[Act], people: People, case: Case, now: datetime) -> Iterator[tuple[Act, datetime]]:
+    """Yield every waiver in force, also one that another outlasts, and when it ends."""
+    for act in about(acts, case):
+        until = _time(act.facts.get(UNTIL)) if act.kind == "waive" else None
+        if until is not None and now < until and not _problem(act, people, WAIVER, case, now):
+            yield act, until
 
 
 def agreed(verdict: Verdict, found: Standing) -> Verdict:
