@@ -137,9 +137,9 @@ def _run(settings: Settings, product: ModelProduct, todos: list[Todo]) -> int:
             ran = loop.run(f"{product.name}_{todo.job}", todo.partition)
             failed += not ran.success
             answer = gate_answer(archive, product, todo.partition) if todo.job == "retrain" else None
-            failing = not ran.success and todo.job == "data"
-            problems = "; ".join([*ran.problems, *(_failed_checks(archive, product, todo.partition) if failing else ())])
-            report(f"{todo.job} {todo.partition}", answer if ran.success else f"failed: {problems}")
+            found = _failed_checks(archive, product, todo.partition) if todo.job == "data" else ()
+            said = answer if ran.success else f"failed: {'; '.join([*ran.problems, *found])}"
+            report(f"{todo.job} {todo.partition}", said)
     return failed
 
 
