@@ -3,6 +3,7 @@
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import lightgbm
@@ -13,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 
 TEXT = ("car", "zipcode")
 FEATURES = ("salary", "commission", "age", "elevel", "car", "zipcode", "hvalue", "hyears", "loan")
+PARAMS = {"objective": "binary", "num_threads": 1, "deterministic": True, "force_row_wise": True, "verbosity": -1}
 SCHEMA = pa.DataFrameSchema(
     {
         "application_id": pa.Column(pl.String, unique=True),
@@ -40,10 +42,13 @@ def train(source: Path, kept: Path) -> float:
         valid = SCHEMA.validate(part, lazy=True)
         valid.join(labels, on="application_id", maintain_order="left").write_parquet(kept / f"{week}.parquet")
     parts = [pl.read_parquet(file) for file in sorted(kept.glob("*.parquet"))]
-    return _fitted(pl.concat(parts), newest=parts[-1].height, model=kept / "model.txt")
+    return fitted(pl.concat(parts), newest=parts[-1].height, model=kept / "model.txt", params=PARAMS, rounds=300)
 
 
-def _fitted(rows: pl.DataFrame, *, newest: int, model: Path) -> float:
+def fitted(
+    rows: pl.DataFrame, *, newest: int, model: Path, params: Mapping[str, str | int | bool], rounds: int
+) -> float:
+    """Train on all but the newest rows, keep the model, and return the AUC on those."""
     levels = {name: rows[name].unique().sort() for name in TEXT}
     coded = [pl.col(name).replace_strict(levels[name], range(len(levels[name]))) for name in TEXT]
     matrix = rows.with_columns(coded).select(FEATURES).cast(pl.Float64).to_numpy()
@@ -53,9 +58,8 @@ def _fitted(rows: pl.DataFrame, *, newest: int, model: Path) -> float:
     text = [FEATURES.index(name) for name in TEXT]
     training = lightgbm.Dataset(matrix[:fitted], labels[:fitted], categorical_feature=text)
     validation = lightgbm.Dataset(matrix[fitted:held], labels[fitted:held], reference=training)
-    params = {"objective": "binary", "num_threads": 1, "deterministic": True, "force_row_wise": True, "verbosity": -1}
     stop = lightgbm.early_stopping(20, verbose=False)
-    booster = lightgbm.train(params, training, 300, valid_sets=[validation], callbacks=[stop])
+    booster = lightgbm.train(dict(params), training, rounds, valid_sets=[validation], callbacks=[stop])
     booster.save_model(model)
     return float(roc_auc_score(labels[held:], booster.predict(matrix[held:], num_threads=1)))
 

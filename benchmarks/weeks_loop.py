@@ -3,12 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import lightgbm
-import numpy as np
 import polars as pl
-from sklearn.metrics import roc_auc_score
 
-from benchmarks.million_script import FEATURES, SCHEMA, TEXT
+from benchmarks.million_script import SCHEMA, fitted
 
 WINDOWS = 4
 PARAMS = {
@@ -46,19 +43,11 @@ class Loop:
     def _train(self, region: str, week: str) -> float:
         files = [each for each in sorted(self._kept.glob(f"{region}-*.parquet")) if each.stem <= f"{region}-{week}"]
         parts = [pl.read_parquet(file) for file in files[-WINDOWS:]]
-        rows, newest = pl.concat(parts), parts[-1].height
-        levels = {name: rows[name].unique().sort() for name in TEXT}
-        coded = [pl.col(name).replace_strict(levels[name], range(len(levels[name]))) for name in TEXT]
-        matrix = rows.with_columns(coded).select(FEATURES).cast(pl.Float64).to_numpy()
-        labels = rows["approved"].to_numpy().astype(np.float64)
-        held = len(labels) - round(0.2 * newest)
-        fitted = held - round(0.16 * newest)
-        text = [FEATURES.index(name) for name in TEXT]
-        training = lightgbm.Dataset(matrix[:fitted], labels[:fitted], categorical_feature=text)
-        validation = lightgbm.Dataset(matrix[fitted:held], labels[fitted:held], reference=training)
-        stop = lightgbm.early_stopping(20, verbose=False)
-        iterations = int(PARAMS["num_iterations"])
         params = {name: value for name, value in PARAMS.items() if name != "num_iterations"}
-        booster = lightgbm.train(params, training, iterations, valid_sets=[validation], callbacks=[stop])
-        booster.save_model(self._kept / f"{region}-{week}.txt")
-        return float(roc_auc_score(labels[held:], booster.predict(matrix[held:], num_threads=1)))
+        return fitted(
+            pl.concat(parts),
+            newest=parts[-1].height,
+            model=self._kept / f"{region}-{week}.txt",
+            params=params,
+            rounds=int(PARAMS["num_iterations"]),
+        )

@@ -1,5 +1,6 @@
 """The acts of people and rules: who promoted, rolled back, paused what, when and why; the truth about champions."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -63,12 +64,12 @@ class Ledger:
 
     def champion(self, product: str, segment: str) -> Act | None:
         """Return the act that made the segment's champion what it is, or None before the first."""
-        moves = [act for act in self.acts(product, "promote", "rollback") if act.segment == segment]
+        moves = moves_of(self.acts(product), segment)
         return moves[-1] if moves else None
 
     def predecessor(self, product: str, segment: str) -> int | None:
         """Return the version that was champion before the champion first was: rolled back twice goes back two."""
-        moves = [act for act in self.acts(product, "promote", "rollback") if act.segment == segment]
+        moves = moves_of(self.acts(product), segment)
         order = list(dict.fromkeys(act.version for act in moves))
         at = order.index(moves[-1].version) if moves else 0
         return order[at - 1] if at else None
@@ -127,6 +128,11 @@ class Ledger:
                 raise Stopped(f"{act.product}@{act.version} was rejected meanwhile")
             self.chain.append(msgspec.to_builtins(act))
         return act
+
+
+def moves_of(acts: Iterable[Act], segment: str | None) -> list[Act]:
+    """Return the acts that made a version champion of `segment`, in their order."""
+    return [act for act in acts if act.kind in ("promote", "rollback") and act.segment == segment]
 
 
 def stamp(at: datetime) -> str:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from mlops_assets.catalogue import read_catalogue
 from mlops_assets.evidence.archive import Archive
-from mlops_assets.evidence.ledger import Act, Ledger, stamp
+from mlops_assets.evidence.ledger import Act, Ledger, moves_of, stamp
 from mlops_assets.evidence.signed import person
 from mlops_assets.operations.foreground import foreground
 from mlops_assets.product import ModelProduct
@@ -48,7 +48,7 @@ def _moved(ledger: Ledger, product: ModelProduct, segment: str, to: int | None, 
     current = ledger.champion(product.name, segment)
     if current is None:
         return None
-    held = [act for act in ledger.acts(product.name, "promote", "rollback") if act.segment == segment]
+    held = moves_of(ledger.acts(product.name), segment)
     wanted = to if to is not None else ledger.predecessor(product.name, segment)
     target = next((act for act in reversed(held) if act.version == wanted), None)
     if target is None or target.version == current.version:

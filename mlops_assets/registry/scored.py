@@ -40,7 +40,7 @@ def judged(step: Step, candidate: Held, champion: Held | None, *, waived: Mappin
     product, holdout = step.product, step.archive.table(candidate, "holdout")
     evidence = evidence_of(step, candidate, candidate, holdout)
     against = evidence_of(step, champion, candidate, holdout) if champion else None
-    claims = claims_of(step, candidate, champion, evidence, against)
+    claims = claims_of(step, candidate, holdout, evidence, champion, against)
     evidence = replace(evidence, claims=(*evidence.claims, *claims))
     required = (*REQUIRED, *declared(product))
     verdict = judge(
@@ -90,12 +90,17 @@ def in_classes(scores: Floats, mine: Sequence[str], wanted: Sequence[str]) -> Fl
 
 
 def claims_of(
-    step: Step, candidate: Held, champion: Held | None, evidence: Evidence, against: Evidence | None
+    step: Step,
+    candidate: Held,
+    holdout: pl.DataFrame,
+    evidence: Evidence,
+    champion: Held | None,
+    against: Evidence | None,
 ) -> tuple[Claim, ...]:
     """Return a claim for each criterion of the product; none where the candidate's own scores are missing."""
     if evidence.labels is None or evidence.scores is None or unscored("candidate", evidence):
         return ()
-    product, holdout, spec = step.product, step.archive.table(candidate, "holdout"), _spec(step, candidate)
+    product, spec = step.product, _spec(step, candidate)
     model = step.archive.data(candidate, "model")
     try:
         known = known_rows(step, candidate, holdout)

@@ -10,7 +10,7 @@ import polars as pl
 
 from mlops_assets.evidence.archive import Built, Held
 from mlops_assets.evidence.code import code_id
-from mlops_assets.evidence.ledger import Act, Conflict, Stopped, stamp
+from mlops_assets.evidence.ledger import Act, Conflict, Stopped, moves_of, stamp
 from mlops_assets.evidence.records import Check, Json, Recipe
 from mlops_assets.evidence.step import NotReady, Prepared, Step, parse
 from mlops_assets.product import Stage
@@ -18,7 +18,7 @@ from mlops_assets.registry.adoption.adopted import is_adopted, judged_adopted
 from mlops_assets.registry.criteria.declared import WAIVABLE
 from mlops_assets.registry.gate import Verdict, Waiver
 from mlops_assets.registry.people.approvals import Case, Standing, agreed, considered, standing, waivers
-from mlops_assets.registry.people.pending import GATES, case_of
+from mlops_assets.registry.people.pending import case_of, latest
 from mlops_assets.registry.people.people import People, read_people
 from mlops_assets.registry.scored import Judged, judged
 
@@ -92,7 +92,7 @@ class ChampionStep(Step):
         verdict = _withdrawn(agreed(found.verdict, where), seen.acts, registered)
         if verdict.promote:
             self._promote(self._act("promote", partition, registered, verdict, where), champion)
-        elif verdict.answer in ("refuse", "wait") and _latest(seen.acts, candidate) != verdict.answer:
+        elif verdict.answer in ("refuse", "wait") and _word(seen.acts, candidate) != verdict.answer:
             kind = "wait" if verdict.answer == "wait" else "refuse"
             self.archive.ledger.add(self._act(kind, partition, registered, verdict, where))
         return self._told(partition, registered, found, verdict, where)
@@ -157,9 +157,8 @@ class ChampionStep(Step):
 
 def _withdrawn(verdict: Verdict, acts: Sequence[Act], registered: Act) -> Verdict:
     """Return what becomes of a verdict on a version that a person rolled back: only a person puts it back."""
-    moves = [act for act in acts if act.kind in ("promote", "rollback") and act.segment == registered.segment]
     found: Act | None = None
-    for before, act in pairwise(moves):
+    for before, act in pairwise(moves_of(acts, registered.segment)):
         if act.record == registered.record:
             found = None
         elif act.kind == "rollback" and before.record == registered.record:
@@ -177,9 +176,10 @@ def _waivable(seen: Seen, now: datetime) -> dict[str, Waiver]:
     return {name: waiver for name, waiver in found.items() if name in WAIVABLE}
 
 
-def _latest(acts: Sequence[Act], candidate: Held) -> str | None:
+def _word(acts: Sequence[Act], candidate: Held) -> str | None:
     """Return the gate's latest word on a candidate."""
-    return next((act.kind for act in reversed(acts) if act.kind in GATES and act.record == candidate.id), None)
+    found = latest(acts).get(candidate.id)
+    return found.kind if found else None
 
 
 def _approved(verdict: Verdict, where: Standing) -> Check:

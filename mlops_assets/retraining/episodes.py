@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Literal
 
 from mlops_assets.detection.verdict import Kind
-from mlops_assets.evidence.ledger import Act
+from mlops_assets.evidence.ledger import Act, moves_of
 from mlops_assets.evidence.records import Struct
 from mlops_assets.retraining.stored import Stored
 
@@ -102,7 +102,7 @@ def _closed(alarm: Found, acts: Sequence[Act]) -> Act | None:
     for act in acts:
         if act.kind == "dismiss" and act.record == alarm.id:
             return act
-    moves = [act for act in acts if act.kind in ("promote", "rollback") and act.segment == alarm.segment]
+    moves = moves_of(acts, alarm.segment)
     away = [new for old, new in pairwise(moves) if old.version == alarm.version != new.version]
     later = (act for act in away if datetime.fromisoformat(act.at) >= alarm.judged)
     replaced = bool(away) and moves[-1].version != alarm.version  # so it is closed, whatever the clock said

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from mlops_assets.evidence.ledger import Act
+from mlops_assets.evidence.ledger import Act, moves_of
 from mlops_assets.evidence.records import canonical, digest
 from mlops_assets.product import ModelProduct
 from mlops_assets.retraining.alarms import Training
@@ -13,7 +13,8 @@ from mlops_assets.retraining.stored import Stored
 
 def champion_act(acts: Sequence[Act], segment: str) -> Act | None:
     """Return the act that made the segment's champion what it is, or None before the first."""
-    return next((act for act in reversed(acts) if act.kind in ("promote", "rollback") and act.segment == segment), None)
+    moves = moves_of(acts, segment)
+    return moves[-1] if moves else None
 
 
 def trainings(

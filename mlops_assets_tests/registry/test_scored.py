@@ -169,9 +169,10 @@ def test_all_that_speaks_against_a_candidate_is_told_at_once(settings: Settings)
 def test_a_claim_of_an_earlier_measurement_of_the_same_record_is_stale_if_it_is_older(settings: Settings):
     held = candidate(settings, FIRST)
     archive = Archive(settings.home)
-    evidence = evidence_of(step(settings), held, held, archive.table(held, "holdout"))
+    holdout = archive.table(held, "holdout")
+    evidence = evidence_of(step(settings), held, held, holdout)
 
-    claims = claims_of(step(settings), held, None, evidence, None)
+    claims = claims_of(step(settings), held, holdout, evidence, None, None)
 
     assert all(claim.at >= evidence.made and claim.record == held.id for claim in claims)
     assert tuple(claim.name for claim in claims) == declared(EVERY)

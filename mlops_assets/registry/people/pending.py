@@ -1,6 +1,6 @@
 """Ledger and heads -> the candidates that wait for people, and those on which people have acted since the decision."""
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -64,7 +64,7 @@ def pending(
 ) -> list[Pending]:
     """Return the candidates that wait, oldest version first."""
     acts = archive.ledger.acts(product.name) if acts is None else acts
-    waiting = {act.record: act for act in _latest(acts) if act.kind == "wait"}
+    waiting = {act.record: act for act in latest(acts).values() if act.kind == "wait"}
     found: list[Pending] = []
     for known in _registered(acts, waiting):
         if not known.record or moot(archive, product, known, acts):
@@ -92,7 +92,7 @@ def reopened(
     is has not seen it. The version of what is due is the same as long as these acts are.
     """
     acted = {act.record for act in acts if act.kind in ("reject", "waive")}
-    waiting = {act.record for act in _latest(acts) if act.kind == "wait"}
+    waiting = {act.record for act in latest(acts).values() if act.kind == "wait"}
     for known in _registered(acts, acted | waiting):
         decision = archive.head(Place(product=product.name, stage=Stage.CHAMPION, partition=_partition(known)))
         if not known.record or decision is None or _left_behind(archive, product, known, acts):
@@ -126,9 +126,9 @@ def _left_behind(archive: Archive, product: ModelProduct, registered: Act, acts:
     return ""
 
 
-def _latest(acts: Sequence[Act]) -> Iterable[Act]:
-    """Return the gate's latest word on each candidate."""
-    return {act.record: act for act in acts if act.kind in GATES}.values()
+def latest(acts: Sequence[Act]) -> Mapping[str | None, Act]:
+    """Return the gate's latest word on each candidate, by its record."""
+    return {act.record: act for act in acts if act.kind in GATES}
 
 
 def _registered(acts: Sequence[Act], records: Container[str | None]) -> list[Act]:
