@@ -31,10 +31,10 @@ from mlops_assets.evidence.ledger import Act
 from mlops_assets.evidence.records import Code, Envelope, Input, Output, Place, Record, canonical, digest
 from mlops_assets.evidence.store import replace
 from mlops_assets.product import ModelProduct, Stage
-from mlops_assets.serving.ids import Ids, text, to_ms
-from mlops_assets.serving.log import Body, Columns, LogWriter, Part, Row
-from mlops_assets.serving.outcomes import OutcomeLog, outcomes
-from mlops_assets.serving.seal import mark_sealed
+from mlops_assets.serving.log.ids import Ids, text, to_ms
+from mlops_assets.serving.log.outcomes import OutcomeLog, outcomes
+from mlops_assets.serving.log.seal import mark_sealed
+from mlops_assets.serving.log.writer import Body, Columns, LogWriter, Part, Row
 from mlops_assets.serving.workers import Registration, Worker
 from mlops_assets.settings import Settings, adopt, load_settings
 

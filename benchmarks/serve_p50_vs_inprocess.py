@@ -19,7 +19,7 @@ from benchmarks.plain_steps import history
 from benchmarks.results import Result, result
 from mlops_assets.defs.loans.applications import HISTORY_START, HISTORY_WEEKS, world
 from mlops_assets.evidence.store import Store
-from mlops_assets.serving.deploy import read_deployment
+from mlops_assets.serving.routing.deploy import read_deployment
 from mlops_assets.settings import Settings, load_settings
 from mlops_assets.training.model import Matrix, decode_spec, to_matrix
 

@@ -18,9 +18,9 @@ from mlops_assets.operations.flow import step
 from mlops_assets.parts import Label, Source
 from mlops_assets.product import DATA, ModelProduct, Stage
 from mlops_assets.rules import Gate, Trainer
-from mlops_assets.serving.ids import Ids, InferenceId, parse, text, to_ms
-from mlops_assets.serving.log import Body, Columns, LogWriter, Part, Row
-from mlops_assets.serving.outcomes import OutcomeLog, filed_outcomes
+from mlops_assets.serving.log.ids import Ids, InferenceId, parse, text, to_ms
+from mlops_assets.serving.log.outcomes import OutcomeLog, filed_outcomes
+from mlops_assets.serving.log.writer import Body, Columns, LogWriter, Part, Row
 from mlops_assets.serving.workers import Registration, Worker
 from mlops_assets.settings import Settings
 from mlops_assets.training.model import decode_spec, to_matrix

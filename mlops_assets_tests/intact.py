@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.chain import Chain
 from mlops_assets.product import DATA, ModelProduct, Stage
-from mlops_assets.serving.deploy import read_deployment
+from mlops_assets.serving.routing.deploy import read_deployment
 from mlops_assets.settings import Settings
 from mlops_assets.training.tracking import MlflowTracker
 

@@ -15,7 +15,7 @@ from mlops_assets.cli import main
 from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.records import Place, canonical, digest
 from mlops_assets.evidence.store import replace
-from mlops_assets.serving.ids import parse
+from mlops_assets.serving.log.ids import parse
 from mlops_assets_tests.deployment import Deployment
 
 ELECTRICITY = Path(__file__).parents[1].parent / "shared" / "data" / "electricity" / "electricity.csv"

@@ -15,8 +15,8 @@ from mlops_assets.evidence.records import Place, Recipe
 from mlops_assets.operations.flow import step
 from mlops_assets.product import DATA, ModelProduct, Stage
 from mlops_assets.rules import Trainer
-from mlops_assets.serving.outcomes import SCHEMA
-from mlops_assets.serving.sealed import BASE
+from mlops_assets.serving.log.outcomes import SCHEMA
+from mlops_assets.serving.log.sealed import BASE
 from mlops_assets.settings import Settings
 from mlops_assets_tests.houses import HOUSES, deployment, make, partitions, sales, write
 

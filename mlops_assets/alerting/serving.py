@@ -7,8 +7,8 @@ from mlops_assets.alerting.alert import Alert, Found, asset_link
 from mlops_assets.alerting.heads import Heads, StageHeads
 from mlops_assets.evidence.archive import Archive
 from mlops_assets.product import ModelProduct, Stage
-from mlops_assets.serving.deploy import read_deployment
-from mlops_assets.serving.seal import closed_windows
+from mlops_assets.serving.log.seal import closed_windows
+from mlops_assets.serving.routing.deploy import read_deployment
 from mlops_assets.serving.workers import SILENT_S, Worker, workers
 from mlops_assets.settings import Settings
 

@@ -11,9 +11,9 @@ from mlops_assets.evidence.archive import Archive, Held
 from mlops_assets.evidence.records import BrokenEvidence, Json
 from mlops_assets.evidence.step import parse as parse_partition
 from mlops_assets.product import ModelProduct, Stage
-from mlops_assets.serving.frames import mapped, read_frames
-from mlops_assets.serving.ids import parse, time_of
-from mlops_assets.serving.sealed import find, table
+from mlops_assets.serving.log.frames import mapped, read_frames
+from mlops_assets.serving.log.ids import parse, time_of
+from mlops_assets.serving.log.sealed import find, table
 from mlops_assets.settings import Settings
 
 SHOWN = ("inference_id", "at", "segment", "version", "output")

@@ -7,8 +7,8 @@ import polars as pl
 from mlops_assets.evidence.archive import Archive, Held
 from mlops_assets.lineage.predictions import Found
 from mlops_assets.lineage.retrained import CannotReplay, Compared
-from mlops_assets.serving.ids import parse, text
-from mlops_assets.serving.sealed import FEATURE, INPUT, find_request
+from mlops_assets.serving.log.ids import parse, text
+from mlops_assets.serving.log.sealed import FEATURE, INPUT, find_request
 from mlops_assets.settings import Settings
 from mlops_assets.training.model import decode_spec
 from mlops_assets.training.predictor import Predictor, Score

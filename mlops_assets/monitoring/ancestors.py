@@ -16,7 +16,7 @@ from mlops_assets.intake.functions import BROKEN_CODE
 from mlops_assets.intake.ingest import SOURCE, part
 from mlops_assets.monitoring.same_test import Window
 from mlops_assets.product import ModelProduct, Stage
-from mlops_assets.serving.sealed import FEATURE, INPUT
+from mlops_assets.serving.log.sealed import FEATURE, INPUT
 from mlops_assets.training.model import ModelSpec, decode_spec
 from mlops_assets.training.reference import FEWEST, Reference, reference
 

@@ -14,8 +14,8 @@ from mlops_assets.evidence.settled import Settled
 from mlops_assets.evidence.step import Due, parse
 from mlops_assets.monitoring.late_labels import relabelled
 from mlops_assets.product import ModelProduct, Stage
-from mlops_assets.serving.outcomes import outcomes
-from mlops_assets.serving.seal import closed_windows, unsealed
+from mlops_assets.serving.log.outcomes import outcomes
+from mlops_assets.serving.log.seal import closed_windows, unsealed
 from mlops_assets.settings import Settings
 from mlops_assets.windows import ALL, Grid
 

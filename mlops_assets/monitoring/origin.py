@@ -20,7 +20,7 @@ from mlops_assets.monitoring.ancestors import Case, CodeFails, OfSource, feature
 from mlops_assets.monitoring.row_by_row import compared
 from mlops_assets.monitoring.same_test import Window, as_finding, finding_of
 from mlops_assets.product import ModelProduct, Stage
-from mlops_assets.serving.sealed import INPUT
+from mlops_assets.serving.log.sealed import INPUT
 from mlops_assets.training.built import KEYS
 from mlops_assets.training.model import to_matrix
 from mlops_assets.training.reference import PREDICTION, logged_scores

@@ -15,7 +15,7 @@ from mlops_assets.operations.progress import progress
 from mlops_assets.operations.status import without_champion
 from mlops_assets.operations.watch import gate_answer
 from mlops_assets.product import DATA, ModelProduct, Stage
-from mlops_assets.serving.deploy import read_deployment
+from mlops_assets.serving.routing.deploy import read_deployment
 from mlops_assets.settings import Settings
 
 SHOWN = 500  # characters of what a failed check found

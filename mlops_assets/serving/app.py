@@ -10,10 +10,14 @@ import msgspec
 
 from mlops_assets.product import ModelProduct
 from mlops_assets.serving import pages
-from mlops_assets.serving.clock import HEADER, Clock, ReplayClock
-from mlops_assets.serving.forms import Forms
-from mlops_assets.serving.frames import LogRefused
-from mlops_assets.serving.http import (
+from mlops_assets.serving.infer import ASIDE, Inference
+from mlops_assets.serving.log.frames import LogRefused
+from mlops_assets.serving.log.ids import moment
+from mlops_assets.serving.log.outcomes import OutcomeLog, filed_outcomes, labels_of, read_outcomes
+from mlops_assets.serving.metrics import Metrics, log_lag_s
+from mlops_assets.serving.requests.clock import HEADER, Clock, ReplayClock
+from mlops_assets.serving.requests.forms import Forms
+from mlops_assets.serving.requests.http import (
     Answer,
     Gone,
     Receive,
@@ -25,11 +29,7 @@ from mlops_assets.serving.http import (
     refusal,
     send_answer,
 )
-from mlops_assets.serving.ids import moment
-from mlops_assets.serving.infer import ASIDE, Inference
-from mlops_assets.serving.metrics import Metrics, log_lag_s
-from mlops_assets.serving.outcomes import OutcomeLog, filed_outcomes, labels_of, read_outcomes
-from mlops_assets.serving.refusal import Refused
+from mlops_assets.serving.requests.refusal import Refused
 
 _JSON_LENGTH = b"inference-header-content-length"
 _LENGTH_DIGITS = 18

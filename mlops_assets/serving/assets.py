@@ -10,7 +10,7 @@ from mlops_assets.evidence.records import Check
 from mlops_assets.evidence.step import Step
 from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.registry.assets import project_aliases
-from mlops_assets.serving.deploy import wait_until_served
+from mlops_assets.serving.routing.deploy import wait_until_served
 from mlops_assets.serving.steps import EndpointStep, PredictionsStep
 from mlops_assets.serving.workers import live_workers
 from mlops_assets.training.resources import close_lost

@@ -9,14 +9,14 @@ import polars as pl
 from msgspec import UNSET
 
 from mlops_assets.product import ModelProduct
-from mlops_assets.serving.answers import Scored, answer
-from mlops_assets.serving.decoder import Decoded, is_object
-from mlops_assets.serving.forms import Form
-from mlops_assets.serving.http import Answer
-from mlops_assets.serving.ids import Ids, text
-from mlops_assets.serving.log import Body, LogWriter, Part, Row
-from mlops_assets.serving.refusal import Problem, Refused, bad_rows, told
-from mlops_assets.serving.router import Answerer, Table, empty_table
+from mlops_assets.serving.log.ids import Ids, text
+from mlops_assets.serving.log.writer import Body, LogWriter, Part, Row
+from mlops_assets.serving.requests.answers import Scored, answer
+from mlops_assets.serving.requests.decoder import Decoded, is_object
+from mlops_assets.serving.requests.forms import Form
+from mlops_assets.serving.requests.http import Answer
+from mlops_assets.serving.requests.refusal import Problem, Refused, bad_rows, told
+from mlops_assets.serving.routing.router import Answerer, Table, empty_table
 from mlops_assets.training.predictor import Score
 
 ASIDE = 64  # rows from which on a batch is scored in a thread, so that single rows need not wait for it

@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import accumulate
 from pathlib import Path
 
-from mlops_assets.serving.router import Table
+from mlops_assets.serving.routing.router import Table
 from mlops_assets.windows import Grid
 
 _BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.0)

@@ -5,8 +5,8 @@ import html
 import msgspec
 
 from mlops_assets.product import ModelProduct
-from mlops_assets.serving.oip import DATATYPES
-from mlops_assets.serving.router import Table
+from mlops_assets.serving.requests.oip import DATATYPES
+from mlops_assets.serving.routing.router import Table
 
 _PAGE = """<!doctype html><meta charset="utf-8"><title>{name}</title>
 <body style="font: 16px/1.5 system-ui; max-width: 40em; margin: 3em auto">

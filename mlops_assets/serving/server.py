@@ -17,13 +17,13 @@ import uvicorn
 from mlops_assets.evidence.store import Store
 from mlops_assets.product import ModelProduct
 from mlops_assets.serving.app import App
-from mlops_assets.serving.clock import Clock, ReplayClock, ServerClock
-from mlops_assets.serving.deploy import DESIRED, read_deployment
-from mlops_assets.serving.ids import moment
 from mlops_assets.serving.infer import Inference
-from mlops_assets.serving.log import LogWriter
-from mlops_assets.serving.outcomes import OutcomeLog
-from mlops_assets.serving.router import Loader
+from mlops_assets.serving.log.ids import moment
+from mlops_assets.serving.log.outcomes import OutcomeLog
+from mlops_assets.serving.log.writer import LogWriter
+from mlops_assets.serving.requests.clock import Clock, ReplayClock, ServerClock
+from mlops_assets.serving.routing.deploy import DESIRED, read_deployment
+from mlops_assets.serving.routing.router import Loader
 from mlops_assets.serving.workers import BEAT_S, ClockKind, Registration, Worker
 from mlops_assets.settings import Settings
 

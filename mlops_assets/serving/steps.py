@@ -14,10 +14,10 @@ from mlops_assets.evidence.ledger import Act, stamp
 from mlops_assets.evidence.records import Check, Json, Recipe, canonical, digest
 from mlops_assets.evidence.step import NotReady, Prepared, Step, parse
 from mlops_assets.product import Stage
-from mlops_assets.serving.deploy import Deployment, Route, read_deployment, write_deployment
-from mlops_assets.serving.outcomes import outcomes
-from mlops_assets.serving.parity import parity
-from mlops_assets.serving.seal import drop_sealed, is_closed, log_digests, mark_sealed, seal
+from mlops_assets.serving.log.outcomes import outcomes
+from mlops_assets.serving.log.parity import parity
+from mlops_assets.serving.log.seal import drop_sealed, is_closed, log_digests, mark_sealed, seal
+from mlops_assets.serving.routing.deploy import Deployment, Route, read_deployment, write_deployment
 from mlops_assets.windows import ALL
 
 Routes = dict[str, Route]
@@ -119,7 +119,7 @@ class PredictionsStep(Step):
         recipe = Recipe(
             place=self.place(partition),
             state={"log": digest(canonical(files)), "outcomes": content_root(reported)},
-            code=code_id("mlops_assets.serving.seal"),
+            code=code_id("mlops_assets.serving.log.seal"),
         )
         return Prepared(recipe=recipe, inputs=[], build=partial(self._build, partition, reported))
 

@@ -21,7 +21,7 @@ from mlops_assets.monitoring.steps import verdict_built
 from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.retraining.stored import Decisions, Stored
 from mlops_assets.rules import Spending
-from mlops_assets.serving.deploy import Deployment, write_deployment
+from mlops_assets.serving.routing.deploy import Deployment, write_deployment
 from mlops_assets.serving.workers import Registration, Worker
 from mlops_assets.settings import Settings
 from mlops_assets_tests.alerting.fakes import Orchestra, Outbox

@@ -14,9 +14,9 @@ from mlops_assets.features.transform import Transform
 from mlops_assets.intake.image_files import fingerprint_with_files, with_images
 from mlops_assets.parts import Image, Source
 from mlops_assets.product import DATA, Stage
-from mlops_assets.serving.ids import Ids, InferenceId, parse, text, to_ms
-from mlops_assets.serving.log import Body, Columns, LogWriter, Part, Row
-from mlops_assets.serving.outcomes import OutcomeLog, filed_outcomes
+from mlops_assets.serving.log.ids import Ids, InferenceId, parse, text, to_ms
+from mlops_assets.serving.log.outcomes import OutcomeLog, filed_outcomes
+from mlops_assets.serving.log.writer import Body, Columns, LogWriter, Part, Row
 from mlops_assets.serving.steps import PredictionsStep
 from mlops_assets.serving.workers import Registration, Worker
 from mlops_assets.settings import Settings

@@ -18,8 +18,8 @@ from mlops_assets.lineage.replay import replay, replay_lines
 from mlops_assets.lineage.retrained import CannotReplay
 from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.rules import Range, Search, Searched, Trainer
-from mlops_assets.serving.ids import Ids, text, to_ms
-from mlops_assets.serving.log import Body, Columns, LogWriter, Part, Row
+from mlops_assets.serving.log.ids import Ids, text, to_ms
+from mlops_assets.serving.log.writer import Body, Columns, LogWriter, Part, Row
 from mlops_assets.serving.steps import PredictionsStep
 from mlops_assets.settings import Settings, exports
 from mlops_assets.training.model import decode_spec

@@ -15,8 +15,8 @@ from mlops_assets.monitoring.follow import sealable
 from mlops_assets.monitoring.performance_step import PerformanceStep
 from mlops_assets.monitoring.steps import DriftStep, ProfileStep
 from mlops_assets.product import DATA, Stage
-from mlops_assets.serving.ids import Ids, text, to_ms
-from mlops_assets.serving.log import LogWriter
+from mlops_assets.serving.log.ids import Ids, text, to_ms
+from mlops_assets.serving.log.writer import LogWriter
 from mlops_assets.serving.steps import PredictionsStep
 from mlops_assets.serving.workers import Registration, Worker
 from mlops_assets.settings import Settings

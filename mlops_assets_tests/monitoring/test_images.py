@@ -15,8 +15,8 @@ from mlops_assets.monitoring.row_by_row import compared
 from mlops_assets.monitoring.steps import DriftStep, ProfileStep
 from mlops_assets.operations.flow import step
 from mlops_assets.product import DATA, Stage
-from mlops_assets.serving.ids import Ids, to_ms
-from mlops_assets.serving.log import Body, Columns, LogWriter, Part, Row
+from mlops_assets.serving.log.ids import Ids, to_ms
+from mlops_assets.serving.log.writer import Body, Columns, LogWriter, Part, Row
 from mlops_assets.serving.steps import PredictionsStep
 from mlops_assets.serving.workers import Registration, Worker
 from mlops_assets.settings import Settings

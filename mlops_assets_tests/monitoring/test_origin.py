@@ -17,8 +17,8 @@ from mlops_assets.intake.ingest import ingest
 from mlops_assets.monitoring.origin import origin_now, origin_of
 from mlops_assets.monitoring.steps import DriftStep, ProfileStep
 from mlops_assets.product import ModelProduct, Stage
-from mlops_assets.serving.ids import Ids, to_ms
-from mlops_assets.serving.log import Body, Columns, LogWriter, Part, Row
+from mlops_assets.serving.log.ids import Ids, to_ms
+from mlops_assets.serving.log.writer import Body, Columns, LogWriter, Part, Row
 from mlops_assets.serving.steps import PredictionsStep
 from mlops_assets.settings import Settings
 from mlops_assets.training.model import decode_spec

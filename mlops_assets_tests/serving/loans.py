@@ -21,7 +21,7 @@ import polars as pl
 from mlops_assets.evidence.store import Store
 from mlops_assets.parts import Label, Source
 from mlops_assets.product import ModelProduct
-from mlops_assets.serving.deploy import Deployment, Route, write_deployment
+from mlops_assets.serving.routing.deploy import Deployment, Route, write_deployment
 from mlops_assets.serving.server import serve
 from mlops_assets.settings import Settings, load_settings
 from mlops_assets.training import gbdt

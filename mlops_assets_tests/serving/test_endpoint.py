@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from mlops_assets.serving.forms import MAX_ROWS
-from mlops_assets.serving.http import MAX_BODY
-from mlops_assets.serving.ids import parse
+from mlops_assets.serving.log.ids import parse
+from mlops_assets.serving.requests.forms import MAX_ROWS
+from mlops_assets.serving.requests.http import MAX_BODY
 from mlops_assets.training.predictor import Predictor
 from mlops_assets_tests.serving.loans import INFER, OUTCOMES, ROW, post
 

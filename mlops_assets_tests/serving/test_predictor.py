@@ -7,7 +7,7 @@ import msgspec
 import polars as pl
 import pytest
 
-from mlops_assets.serving.router import probes
+from mlops_assets.serving.routing.router import probes
 from mlops_assets.training.model import ColumnSpec, to_matrix
 from mlops_assets.training.predictor import NotEqual, Predictor
 from mlops_assets.training.trainers import load_predictor

@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mlops_assets.serving.deploy import wait_until_served
-from mlops_assets.serving.frames import mapped, read_frames
-from mlops_assets.serving.ids import parse
-from mlops_assets.serving.outcomes import outcomes
-from mlops_assets.serving.seal import closed_windows, seal
-from mlops_assets.serving.sealed import find
+from mlops_assets.serving.log.frames import mapped, read_frames
+from mlops_assets.serving.log.ids import parse
+from mlops_assets.serving.log.outcomes import outcomes
+from mlops_assets.serving.log.seal import closed_windows, seal
+from mlops_assets.serving.log.sealed import find
+from mlops_assets.serving.routing.deploy import wait_until_served
 from mlops_assets.serving.workers import live_workers, workers
 from mlops_assets_tests.serving.loans import INFER, LOANS, OUTCOMES, ROW, deploy, post, route, running
 

@@ -11,7 +11,7 @@ from mlops_assets.evidence.ledger import Act
 from mlops_assets.evidence.step import NotReady
 from mlops_assets.monitoring.follow import sealable
 from mlops_assets.product import DATA, Stage
-from mlops_assets.serving.deploy import DESIRED, Deployment, read_deployment
+from mlops_assets.serving.routing.deploy import DESIRED, Deployment, read_deployment
 from mlops_assets.serving.steps import EndpointStep, PredictionsStep
 from mlops_assets.settings import Settings
 from mlops_assets_tests.houses import HOUSES, WEEKS, answered, champion, deployment, make, outcomes, over, sales

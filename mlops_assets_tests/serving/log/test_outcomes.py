@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from mlops_assets.serving.ids import Ids, InferenceId, text, to_ms
-from mlops_assets.serving.log import Body, Columns, LogWriter, Part, Row
-from mlops_assets.serving.outcomes import Labels, OutcomeLog, filed_outcomes, outcomes, read_outcomes
-from mlops_assets.serving.refusal import Refused
-from mlops_assets.serving.seal import drop_sealed, mark_sealed, seal
+from mlops_assets.serving.log.ids import Ids, InferenceId, text, to_ms
+from mlops_assets.serving.log.outcomes import Labels, OutcomeLog, filed_outcomes, outcomes, read_outcomes
+from mlops_assets.serving.log.seal import drop_sealed, mark_sealed, seal
+from mlops_assets.serving.log.writer import Body, Columns, LogWriter, Part, Row
+from mlops_assets.serving.requests.refusal import Refused
 from mlops_assets_tests.serving.loans import LOANS
 
 DAYS = [datetime(2026, 1, day, 12, tzinfo=UTC) for day in (6, 7)]

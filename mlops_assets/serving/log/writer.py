@@ -10,8 +10,8 @@ from typing import Literal
 import msgspec
 import polars as pl
 
-from mlops_assets.serving.frames import CLOSING, OPENING, FrameFile, LogRefused, pack
-from mlops_assets.serving.ids import ms_of, time_of, to_ms
+from mlops_assets.serving.log.frames import CLOSING, OPENING, FrameFile, LogRefused, pack
+from mlops_assets.serving.log.ids import ms_of, time_of, to_ms
 from mlops_assets.windows import Grid
 
 Kind = Literal["int", "float", "str", "bool", "datetime", "image"]

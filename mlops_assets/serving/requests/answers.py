@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from mlops_assets.serving.forms import Kind
-from mlops_assets.serving.http import Answer, json_answer
-from mlops_assets.serving.router import Answerer
+from mlops_assets.serving.requests.forms import Kind
+from mlops_assets.serving.requests.http import Answer, json_answer
+from mlops_assets.serving.routing.router import Answerer
 from mlops_assets.training.predictor import Score
 
 

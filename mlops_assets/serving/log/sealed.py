@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
-from mlops_assets.serving.frames import Frame, find_frame, mapped
-from mlops_assets.serving.ids import parse, text, time_of
-from mlops_assets.serving.log import TYPES, Body, Columns, Kind
+from mlops_assets.serving.log.frames import Frame, find_frame, mapped
+from mlops_assets.serving.log.ids import parse, text, time_of
+from mlops_assets.serving.log.writer import TYPES, Body, Columns, Kind
 from mlops_assets.windows import Grid
 
 BASE: dict[str, pl.DataType] = {

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from mlops_assets.serving.frames import mapped, read_frames
-from mlops_assets.serving.ids import Ids, text, to_ms
-from mlops_assets.serving.log import Body, Columns, LogWriter, Part, Row
+from mlops_assets.serving.log.frames import mapped, read_frames
+from mlops_assets.serving.log.ids import Ids, text, to_ms
+from mlops_assets.serving.log.sealed import find
+from mlops_assets.serving.log.writer import Body, Columns, LogWriter, Part, Row
 from mlops_assets.serving.metrics import log_lag_s
-from mlops_assets.serving.sealed import find
 from mlops_assets_tests.serving.loans import LOANS
 
 MONDAY = datetime(2026, 1, 5, 23, 59, 59, tzinfo=UTC)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from mlops_assets.serving.ids import Ids, ms_of, parse, text, time_of, to_ms
+from mlops_assets.serving.log.ids import Ids, ms_of, parse, text, time_of, to_ms
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 

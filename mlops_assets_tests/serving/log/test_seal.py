@@ -9,11 +9,19 @@ import msgspec
 import pytest
 
 from mlops_assets.evidence.store import replace
-from mlops_assets.serving.ids import Ids, parse, text, to_ms
-from mlops_assets.serving.index import canonical
-from mlops_assets.serving.log import Body, Columns, LogWriter, Part, Row
-from mlops_assets.serving.seal import closed_windows, drop_sealed, is_closed, log_digests, mark_sealed, seal, unsealed
-from mlops_assets.serving.sealed import FEATURE, INPUT
+from mlops_assets.serving.log.ids import Ids, parse, text, to_ms
+from mlops_assets.serving.log.index import canonical
+from mlops_assets.serving.log.seal import (
+    closed_windows,
+    drop_sealed,
+    is_closed,
+    log_digests,
+    mark_sealed,
+    seal,
+    unsealed,
+)
+from mlops_assets.serving.log.sealed import FEATURE, INPUT
+from mlops_assets.serving.log.writer import Body, Columns, LogWriter, Part, Row
 from mlops_assets.serving.workers import Registration, Worker
 from mlops_assets_tests.serving.loans import LOANS
 
@@ -181,7 +189,7 @@ def test_segments_that_drop_files_at_the_same_moment_keep_all_ids(tmp_path, writ
         time.sleep(0.01)  # what it is to be replaced with was read before
         replace(path, data)
 
-    monkeypatch.setattr("mlops_assets.serving.index.replace", slowly)
+    monkeypatch.setattr("mlops_assets.serving.log.index.replace", slowly)
     given = [write(f"w{number}", request(("eu", 30))) for number in range(12)]
     for segment in LOANS.segments:
         finish(tmp_path, segment)

@@ -14,8 +14,8 @@ from typing import Annotated, Literal, NamedTuple, TypeGuard
 import msgspec
 from msgspec import Meta
 
-from mlops_assets.serving.inputs import right, shape_of, wrong_image
-from mlops_assets.serving.refusal import Problem, Refused, bad_rows, told
+from mlops_assets.serving.requests.inputs import right, shape_of, wrong_image
+from mlops_assets.serving.requests.refusal import Problem, Refused, bad_rows, told
 from mlops_assets.training.model import ColumnSpec
 
 _INT = (-(2**63), 2**63 - 1)

@@ -4,7 +4,7 @@ import polars as pl
 
 from mlops_assets.evidence.records import Check, Json
 from mlops_assets.features.transform import Transform
-from mlops_assets.serving.sealed import FEATURE, INPUT
+from mlops_assets.serving.log.sealed import FEATURE, INPUT
 
 TOLERANCE = 1e-9
 

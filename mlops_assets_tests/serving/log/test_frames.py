@@ -6,8 +6,17 @@ import sys
 
 import pytest
 
-from mlops_assets.serving.frames import CLOSING, OPENING, FrameFile, LogRefused, find_frame, mapped, pack, read_frames
-from mlops_assets.serving.ids import Ids
+from mlops_assets.serving.log.frames import (
+    CLOSING,
+    OPENING,
+    FrameFile,
+    LogRefused,
+    find_frame,
+    mapped,
+    pack,
+    read_frames,
+)
+from mlops_assets.serving.log.ids import Ids
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +110,7 @@ def test_a_full_disk_refuses_a_frame_and_leaves_no_part_of_it(tmp_path):
     path = tmp_path / "a.log"
     script = f"""
 from pathlib import Path
-from mlops_assets.serving.frames import FrameFile, LogRefused, pack
+from mlops_assets.serving.log.frames import FrameFile, LogRefused, pack
 import resource
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 file = FrameFile(Path({str(path)!r}))

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mlops_assets.serving.decoder import RowDecoder
-from mlops_assets.serving.refusal import Refused
+from mlops_assets.serving.requests.decoder import RowDecoder
+from mlops_assets.serving.requests.refusal import Refused
 from mlops_assets.training.model import ColumnSpec
 
 INPUTS = {

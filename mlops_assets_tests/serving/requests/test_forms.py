@@ -5,8 +5,8 @@ import struct
 import numpy as np
 import pytest
 
-from mlops_assets.serving.forms import MAX_ROWS, Forms
-from mlops_assets.serving.refusal import Refused
+from mlops_assets.serving.requests.forms import MAX_ROWS, Forms
+from mlops_assets.serving.requests.refusal import Refused
 
 ROWS = [{"age": 40, "job": "nurse"}, {"age": 41, "job": None}]
 

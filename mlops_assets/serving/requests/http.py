@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from mlops_assets.serving.refusal import Problem, Refused
+from mlops_assets.serving.requests.refusal import Problem, Refused
 
 MAX_BODY = 32 * 1024 * 1024  # bytes; 10,000 rows of 100 columns
 JSON = b"application/json"

@@ -17,9 +17,9 @@ import polars as pl
 
 from mlops_assets.evidence.records import digest
 from mlops_assets.evidence.store import replace
-from mlops_assets.serving.frames import Reading, read_frames
-from mlops_assets.serving.index import keep_ids
-from mlops_assets.serving.sealed import merged, table
+from mlops_assets.serving.log.frames import Reading, read_frames
+from mlops_assets.serving.log.index import keep_ids
+from mlops_assets.serving.log.sealed import merged, table
 from mlops_assets.serving.workers import open_from, workers
 from mlops_assets.windows import Grid
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 
 from mlops_assets.evidence.store import replace
-from mlops_assets.serving.frames import Data, Frame, find_frame, mapped
-from mlops_assets.serving.ids import InferenceId, text, time_of
-from mlops_assets.serving.log import Body
+from mlops_assets.serving.log.frames import Data, Frame, find_frame, mapped
+from mlops_assets.serving.log.ids import InferenceId, text, time_of
+from mlops_assets.serving.log.writer import Body
 from mlops_assets.windows import Grid
 
 _WIDTH = 20

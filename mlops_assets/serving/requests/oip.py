@@ -7,7 +7,7 @@ from typing import cast
 import msgspec
 import numpy as np
 
-from mlops_assets.serving.refusal import Refused, told
+from mlops_assets.serving.requests.refusal import Refused, told
 
 _DTYPES = {
     "BOOL": "?",

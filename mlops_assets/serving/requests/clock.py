@@ -4,8 +4,8 @@ import time
 from datetime import datetime
 from typing import Protocol
 
-from mlops_assets.serving.ids import moment, to_ms
-from mlops_assets.serving.refusal import Refused
+from mlops_assets.serving.log.ids import moment, to_ms
+from mlops_assets.serving.requests.refusal import Refused
 from mlops_assets.windows import Grid
 
 HEADER = "mlops-clock"

@@ -10,11 +10,11 @@ import pytest
 from mlops_assets.evidence.records import BrokenEvidence
 from mlops_assets.evidence.store import Store
 from mlops_assets.serving import pages
-from mlops_assets.serving.answers import Scored, answer
-from mlops_assets.serving.deploy import Deployment
-from mlops_assets.serving.forms import Kind as FormKind
-from mlops_assets.serving.refusal import Refused
-from mlops_assets.serving.router import Loader, empty_table, probes
+from mlops_assets.serving.requests.answers import Scored, answer
+from mlops_assets.serving.requests.forms import Kind as FormKind
+from mlops_assets.serving.requests.refusal import Refused
+from mlops_assets.serving.routing.deploy import Deployment
+from mlops_assets.serving.routing.router import Loader, empty_table, probes
 from mlops_assets.training.model import ColumnSpec
 from mlops_assets_tests.serving.loans import LOANS, fitted, route
 

@@ -8,11 +8,11 @@ from typing import Literal
 import msgspec
 import polars as pl
 
-from mlops_assets.serving.frames import FrameFile, mapped, pack, read_frames
-from mlops_assets.serving.ids import InferenceId, parse, time_of
-from mlops_assets.serving.index import canonical
-from mlops_assets.serving.refusal import Problem, Refused, bad_rows, told
-from mlops_assets.serving.router import Table
+from mlops_assets.serving.log.frames import FrameFile, mapped, pack, read_frames
+from mlops_assets.serving.log.ids import InferenceId, parse, time_of
+from mlops_assets.serving.log.index import canonical
+from mlops_assets.serving.requests.refusal import Problem, Refused, bad_rows, told
+from mlops_assets.serving.routing.router import Table
 from mlops_assets.windows import Grid
 
 MAX_OUTCOMES = 10_000

@@ -10,10 +10,10 @@ import numpy as np
 from mlops_assets.evidence.store import Store
 from mlops_assets.intake.images import png
 from mlops_assets.product import ModelProduct
-from mlops_assets.serving.decoder import RowDecoder
-from mlops_assets.serving.deploy import Deployment, Route
-from mlops_assets.serving.log import Columns, Kind
-from mlops_assets.serving.refusal import Refused
+from mlops_assets.serving.log.writer import Columns, Kind
+from mlops_assets.serving.requests.decoder import RowDecoder
+from mlops_assets.serving.requests.refusal import Refused
+from mlops_assets.serving.routing.deploy import Deployment, Route
 from mlops_assets.training.model import ColumnSpec, ModelSpec, decode_spec
 from mlops_assets.training.predictor import Predictor
 

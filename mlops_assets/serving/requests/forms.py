@@ -5,9 +5,9 @@ from typing import Literal, NamedTuple, TypeVar, cast
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from mlops_assets.serving.decoder import no_json
-from mlops_assets.serving.oip import OipRequest, oip_rows
-from mlops_assets.serving.refusal import Refused, told
+from mlops_assets.serving.requests.decoder import no_json
+from mlops_assets.serving.requests.oip import OipRequest, oip_rows
+from mlops_assets.serving.requests.refusal import Refused, told
 
 MAX_ROWS = 10_000
 _MLFLOW = "one of dataframe_split, dataframe_records, instances, inputs"
