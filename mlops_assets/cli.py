@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from mlops_assets import candidates, commands
+from mlops_assets.commands import acting, candidates, reading, running
 from mlops_assets.evidence.ledger import Conflict
 from mlops_assets.evidence.records import BrokenEvidence
 from mlops_assets.evidence.step import NotReady
@@ -67,33 +67,33 @@ def command_parser() -> argparse.ArgumentParser:
 
 
 def _making(parsers: Parsers) -> None:
-    init = _command(parsers, "init", commands.init, "write a declaration from a CSV or Parquet file")
+    init = _command(parsers, "init", running.init, "write a declaration from a CSV or Parquet file")
     init.add_argument("name")
     init.add_argument("file", type=Path)
     init.add_argument("--label", required=True, help="the column to predict")
     for role in ("time", "key", "segment"):
         init.add_argument(f"--{role}", help=f"the {role} column, if there is one")
-    sample = _command(parsers, "sample", commands.sample, "write a sample file to try `init` with")
+    sample = _command(parsers, "sample", running.sample, "write a sample file to try `init` with")
     sample.add_argument("file", type=Path)
     sample.add_argument("--rows", type=int, default=20_000)
-    _command(parsers, "validate", commands.validate, "check every declaration against its source")
+    _command(parsers, "validate", running.validate, "check every declaration against its source")
     _command(
-        parsers, "env", commands.env, 'print the environment for Dagster\'s own commands: eval "$(mlops-assets env)"'
+        parsers, "env", running.env, 'print the environment for Dagster\'s own commands: eval "$(mlops-assets env)"'
     )
 
 
 def _running(parsers: Parsers) -> None:
-    _command(parsers, "demo", commands.demo, "the whole loop on simulated loan applications, in under three minutes")
-    up = _command(parsers, "up", commands.up, "Dagster's UI and daemon, and the endpoints, until Ctrl-C")
+    _command(parsers, "demo", running.demo, "the whole loop on simulated loan applications, in under three minutes")
+    up = _command(parsers, "up", running.up, "Dagster's UI and daemon, and the endpoints, until Ctrl-C")
     up.add_argument("--port", type=int, default=3000, help="port of the UI; endpoints follow from --endpoint-port")
     up.add_argument("--endpoint-port", type=int, default=8000)
     up.add_argument("--clock", choices=("server", "replay"), default="server")
-    serve = _command(parsers, "serve", commands.serve, "the endpoint of one product")
+    serve = _command(parsers, "serve", running.serve, "the endpoint of one product")
     serve.add_argument("product")
     serve.add_argument("--host", default="127.0.0.1", help="0.0.0.0 answers to other machines too")
     serve.add_argument("--port", type=int, default=8000, help="0 takes a free one")
     serve.add_argument("--clock", choices=("server", "replay"), default="server")
-    backfill = _command(parsers, "backfill", commands.backfill, "make what is missing, failed or stale, in order, here")
+    backfill = _command(parsers, "backfill", running.backfill, "make what is missing, failed or stale, in order, here")
     backfill.add_argument("product")
     backfill.add_argument(
         "--stage",
@@ -106,34 +106,32 @@ def _running(parsers: Parsers) -> None:
 
 
 def _reading(parsers: Parsers) -> None:
-    status = _command(
-        parsers, "status", commands.status, "live versions, health, drift, data age, next act", reads=True
-    )
+    status = _command(parsers, "status", reading.status, "live versions, health, drift, data age, next act", reads=True)
     status.add_argument("product", nargs="?")
-    predictions = _command(parsers, "predictions", commands.predictions, "recent inference ids", reads=True)
+    predictions = _command(parsers, "predictions", reading.predictions, "recent inference ids", reads=True)
     predictions.add_argument("product")
     predictions.add_argument("--last", type=int, default=20)
     predictions.add_argument("--since", help="ISO time")
     trace = _command(
-        parsers, "trace", commands.trace, "the proof for an inference id, product@version, record or asset", reads=True
+        parsers, "trace", reading.trace, "the proof for an inference id, product@version, record or asset", reads=True
     )
     trace.add_argument("ref")
     trace.add_argument("--budget", default="2s", help="time to spend on re-hashing tables")
     trace.add_argument("--verify", action="store_true", help="re-hash everything")
     replay = _command(
-        parsers, "replay", commands.replay, "make a prediction or model again from its record, and compare", reads=True
+        parsers, "replay", reading.replay, "make a prediction or model again from its record, and compare", reads=True
     )
     replay.add_argument("ref", help="an inference id, product@version, or a model's record")
-    why = _command(parsers, "why", commands.why, "the stored retraining decisions, and the drifts", reads=True)
+    why = _command(parsers, "why", reading.why, "the stored retraining decisions, and the drifts", reads=True)
     why.add_argument("product")
     why.add_argument("--since", help="ISO time of the product's clock")
-    costs = _command(parsers, "costs", commands.costs, "what products cost, by stage, model, retraining", reads=True)
+    costs = _command(parsers, "costs", reading.costs, "what products cost, by stage, model, retraining", reads=True)
     costs.add_argument("product", nargs="?")
     costs.add_argument("--since", help="ISO time; only what was made later (default: ever)")
 
 
 def _pages(parsers: Parsers) -> None:
-    page = _command(parsers, "page", commands.page, "write a monitoring window's page, one HTML file, from its records")
+    page = _command(parsers, "page", reading.page, "write a monitoring window's page, one HTML file, from its records")
     page.add_argument("product")
     page.add_argument("window", help="its key, such as 2026-01-20")
     page.add_argument("--segment", help="may be left out where there is one")
@@ -141,7 +139,7 @@ def _pages(parsers: Parsers) -> None:
 
 
 def _backtests(parsers: Parsers) -> None:
-    backtest = _command(parsers, "backtest", commands.backtest, "the policies of retraining over history", reads=True)
+    backtest = _command(parsers, "backtest", reading.backtest, "the policies of retraining over history", reads=True)
     backtest.add_argument("product")
     backtest.add_argument("--segment", help="only this one (default: all)")
     backtest.add_argument("--out", type=Path, help="the folder for table, plot and page (default: below the home)")
@@ -149,28 +147,28 @@ def _backtests(parsers: Parsers) -> None:
 
 
 def _alerts(parsers: Parsers) -> None:
-    alerts = _command(parsers, "alerts", commands.alerts, "what needs a person, and whether they are told", reads=True)
+    alerts = _command(parsers, "alerts", reading.alerts, "what needs a person, and whether they are told", reads=True)
     alerts.add_argument("product", nargs="?")
     alerts.add_argument("--test", action="store_true", help="send a test message to every destination")
 
 
 def _acting(parsers: Parsers) -> None:
     for name, text in (("pause", "no retrain, no promotion; serving goes on"), ("resume", "end a pause")):
-        act = _command(parsers, name, commands.pause if name == "pause" else commands.resume, text)
+        act = _command(parsers, name, acting.pause if name == "pause" else acting.resume, text)
         act.add_argument("product")
         act.add_argument("--reason", required=True)
-    retrain = _command(parsers, "retrain", commands.retrain, "ask for a training; the retrain sensor answers it once")
+    retrain = _command(parsers, "retrain", acting.retrain, "ask for a training; the retrain sensor answers it once")
     retrain.add_argument("product")
     retrain.add_argument("--segment", help="only this segment (default: all)")
     retrain.add_argument("--reason", required=True)
     retrain.add_argument("--key", type=Path, help=KEY)
-    dismiss = _command(parsers, "dismiss", commands.dismiss, "close open alarms without a training")
+    dismiss = _command(parsers, "dismiss", acting.dismiss, "close open alarms without a training")
     dismiss.add_argument("product")
     dismiss.add_argument("--alarm", help="only this one: the first digits of its record, as `why` shows them")
     dismiss.add_argument("--segment", help="only those of this segment")
     dismiss.add_argument("--window", help="only those of this monitoring window")
     dismiss.add_argument("--reason", required=True)
-    rollback = _command(parsers, "rollback", commands.roll_back, "serve an earlier champion again")
+    rollback = _command(parsers, "rollback", acting.roll_back, "serve an earlier champion again")
     rollback.add_argument("product")
     rollback.add_argument("--to", type=int, help="version (default: the champion before)")
     rollback.add_argument("--segment", help="only this segment (default: all)")

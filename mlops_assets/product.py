@@ -6,6 +6,7 @@ from typing import Annotated, Self, get_args
 
 from pydantic import Field, model_validator
 
+from mlops_assets.endpoint import Canary, Endpoint, Kept, Limits, Scores
 from mlops_assets.parts import (
     Budget,
     Column,
@@ -28,15 +29,20 @@ __all__ = [  # whoever declares a product in Python finds all parts here
     "SEAL",
     "Approval",
     "Budget",
+    "Canary",
     "Column",
     "Compute",
     "Decide",
+    "Endpoint",
     "Gate",
     "Image",
+    "Kept",
     "Label",
+    "Limits",
     "ModelProduct",
     "Monitor",
     "Retrain",
+    "Scores",
     "Search",
     "Source",
     "Spending",
@@ -98,6 +104,8 @@ class ModelProduct(Part):
     value: Value | None = None
     groups: tuple[str, ...] = ()  # request columns whose values are compared for fairness
     retrain: Retrain = Retrain()
+    endpoint: Endpoint = Endpoint()
+    scores: Scores | None = None
     compute: Compute = Compute()
     spending: Spending | None = None
     team: str | None = None

@@ -11,10 +11,23 @@ PRODUCT, TESTS = "mlops_assets", "mlops_assets_tests"
 
 # From the ground up: a module imports only what stands before it, or its own package.
 LAYERS = (
-    *("chart", "located", "windows", "parts", "rules", "product", "settings", "evidence", "wiring", "jobs", "asking"),
+    *(
+        "chart",
+        "located",
+        "windows",
+        "parts",
+        "rules",
+        "endpoint",
+        "product",
+        "settings",
+        "evidence",
+        "wiring",
+        "jobs",
+        "asking",
+    ),
     *("intake", "annotations", "dataset", "features", "training", "registry", "serving", "detection", "monitoring"),
     *("retraining", "catalogue", "lineage", "costs", "alerting", "graph", "components", "definitions", "loop"),
-    *("backtest", "scaffold", "samples", "testing", "defs", "operations", "commands", "candidates", "cli"),
+    *("backtest", "scaffold", "samples", "testing", "defs", "operations", "commands", "cli"),
 )
 STAGES = LAYERS[LAYERS.index("intake") : LAYERS.index("alerting") + 1]
 WIRING = (

@@ -25,6 +25,9 @@ ActKind = Literal[
     "reject",
     "waive",
     "adopt",
+    "traffic",
+    "withdraw",
+    "verdict",
 ]
 
 

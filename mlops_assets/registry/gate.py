@@ -16,7 +16,7 @@ from mlops_assets.rules import Gate
 from mlops_assets.training.metrics import HIGHER_IS_BETTER, Floats, Metric, metric_named
 from mlops_assets.training.model import Task
 
-Answer = Literal["promote", "refuse", "superseded", "keep", "wait"]
+Answer = Literal["promote", "refuse", "superseded", "keep", "wait", "ramp"]
 
 
 @dataclass(frozen=True, kw_only=True)

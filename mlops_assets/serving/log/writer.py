@@ -43,12 +43,16 @@ class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The rows of a request that one model answered. `columns` is an encoded `Columns`: a frame explains itself."""
+    """The rows of a request that one model answered. `columns` is an encoded `Columns`: a frame explains itself.
+
+    `variant` is who that model was: champion, canary, split or shadow.
+    """
 
     segment: str
     version: int
     columns: msgspec.Raw
     rows: list[Row]
+    variant: str = "champion"
 
 
 class Body(msgspec.Struct, frozen=True, array_like=True, gc=False):

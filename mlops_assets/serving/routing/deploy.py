@@ -10,6 +10,7 @@ import msgspec
 
 from mlops_assets.evidence.records import File, Struct
 from mlops_assets.evidence.store import replace
+from mlops_assets.evidence.traffic import VariantName
 from mlops_assets.serving.workers import Worker, live_workers
 
 DESIRED = "desired.json"
@@ -26,6 +27,18 @@ class Route(Struct, frozen=True, kw_only=True):
     spec: File
 
 
+class Beside(Struct, frozen=True, kw_only=True):
+    """Who answers beside a champion: a canary or a split a `share` (0 to 1) of the requests, a shadow copies of all.
+
+    `salt` decides which requests, and stays while a ramp grows: who has been answered by it goes on to be.
+    """
+
+    name: VariantName
+    route: Route
+    share: float
+    salt: str
+
+
 class Deployment(Struct, frozen=True, kw_only=True):
     """One version set for all segments. An unknown segment goes to the one named `fallback`, if any."""
 
@@ -34,6 +47,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
     at: str
     routes: dict[str, Route]
     fallback: str | None = None
+    beside: dict[str, list[Beside]] = msgspec.field(default_factory=dict[str, list[Beside]])
 
 
 class _Metadata(msgspec.Struct):
