@@ -72,14 +72,21 @@ class MlflowRun:
         return getattr(self._real, name)
 
     def _open(self, experiment: str) -> object:
-        self.tracker.experiment(experiment)
         self.tracker.close_lost(experiment, self._is_over)
+        if (run := self._context.run) is not None:
+            self.tracker.open(experiment, run.run_id, run.job_name)
         self._cleanup.enter_context(quiet_mlflow())
         with _as_it_is():
             from dagster_mlflow.resources import MlFlow
 
             config = {"experiment_name": experiment, "mlflow_tracking_uri": self.tracker.uri, "env": dict[str, str]()}
-            return MlFlow(self._context.replace_config(config))
+            try:
+                return MlFlow(self._context.replace_config(config))
+            except BaseException:
+                import mlflow
+
+                mlflow.end_run("FAILED")
+                raise
 
     def _is_over(self, run_id: str) -> bool:
         return self._context.instance is not None and _is_over(self._context.instance, run_id)

@@ -166,6 +166,24 @@ def test_a_training_whose_process_was_killed_is_shown_failed_once_it_is_looked_a
     assert statuses(tracker, "killed") == ["FAILED"]
 
 
+def test_a_run_has_its_owner_from_its_first_write_on(
+    tracker: MlflowTracker, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+):
+    def stopped(tags: object) -> None:  # what dagster-mlflow calls once it has a run
+        raise KeyboardInterrupt
+
+    def start(context: dg.AssetExecutionContext) -> None:
+        monkeypatch.setattr("mlflow.set_tags", stopped)
+        context.resources.mlflow.start("owned")
+
+    result = train(tracker, instance, start)
+
+    (run,) = tracker.client.search_runs([tracker.experiment("owned")])
+    assert run.data.tags["dagster_run_id"] == result.run_id
+    assert run.data.tags["mlflow.source.type"]
+    assert run.info.status == "FAILED"
+
+
 def test_a_users_assets_in_the_same_dagster_run_keep_a_run_of_their_own(
     tracker: MlflowTracker, instance: dg.DagsterInstance
 ):
