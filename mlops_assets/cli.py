@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from mlops_assets.commands import acting, candidates, reading, running
+from mlops_assets.commands import acting, candidates, letting, reading, running, scoring, trying
 from mlops_assets.evidence.ledger import Conflict
 from mlops_assets.evidence.records import BrokenEvidence
 from mlops_assets.evidence.step import NotReady
@@ -93,12 +93,17 @@ def _running(parsers: Parsers) -> None:
     serve.add_argument("--host", default="127.0.0.1", help="0.0.0.0 answers to other machines too")
     serve.add_argument("--port", type=int, default=8000, help="0 takes a free one")
     serve.add_argument("--clock", choices=("server", "replay"), default="server")
+    said = "lines on stderr: of events, or of each request too (default: events)"
+    serve.add_argument("--log", choices=("events", "requests"), default="events", help=said)
+    said = "how long it answers on, not ready, after a signal to stop, such as 5s (default: 0s)"
+    serve.add_argument("--linger", default="0s", metavar="TIME", help=said)
+    scoring.arguments(_command(parsers, "score", scoring.score, "score a file of rows now, and log it", reads=True))
     backfill = _command(parsers, "backfill", running.backfill, "make what is missing, failed or stale, in order, here")
     backfill.add_argument("product")
     backfill.add_argument(
         "--stage",
-        choices=("annotations", "dataset", "features", "model"),
-        help="up to this stage; `model` trains every window",
+        choices=("annotations", "dataset", "features", "model", "scores"),
+        help="up to this stage; `model` trains every window, `scores` scores the table's",
     )
     backfill.add_argument("--windows", help="A...B: from window A up to and with B")
     backfill.add_argument("--segments", help="a,b: only these")
@@ -168,6 +173,7 @@ def _acting(parsers: Parsers) -> None:
     dismiss.add_argument("--segment", help="only those of this segment")
     dismiss.add_argument("--window", help="only those of this monitoring window")
     dismiss.add_argument("--reason", required=True)
+    trying.arguments(_command(parsers, "traffic", trying.traffic, "who answers what share; canary, split", reads=True))
     rollback = _command(parsers, "rollback", acting.roll_back, "serve an earlier champion again")
     rollback.add_argument("product")
     rollback.add_argument("--to", type=int, help="version (default: the champion before)")
@@ -199,6 +205,7 @@ def _answering(parsers: Parsers) -> None:
     for each in (approve, reject, waive, adopt):
         each.add_argument("--reason", required=True)
         each.add_argument("--key", type=Path, help=KEY)
+    letting.arguments(_command(parsers, "access", letting.access, "who may do what at a product's endpoint"))
 
 
 def _command(

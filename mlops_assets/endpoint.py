@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from mlops_assets.parts import Duration, Part, Period
 
@@ -24,17 +24,22 @@ def percent(value: object) -> object:
     return share
 
 
-Percent = Annotated[float, BeforeValidator(percent)]
+def as_percent(share: float) -> str:
+    """Return 0.05 as '5%'."""
+    return f"{100 * share:.10f}".rstrip("0").rstrip(".") + "%"
+
+
+Percent = Annotated[float, BeforeValidator(percent), PlainSerializer(as_percent)]
 
 
 class Canary(Part):
     """The ramp by which a promoted candidate becomes champion, and what takes it back.
 
-    It answers each of `steps` of the requests for at least `hold` and `min_requests` of its own. It is taken back when
-    its rate of errors is higher than the champion's by over `errors`, its 95th percentile of latency greater by over
-    the share `latency`, its scores differ by over `score_shift` (population stability index), or, with `quality`, its
-    mean loss on matured outcomes is greater by over that; each only once chance is no likely cause. `min_outcomes`
-    of its own are waited for.
+    It answers each of `steps` of the requests, up to the whole as champion, for at least `hold` and `min_requests` of
+    its own. It is taken back when its rate of errors is higher than the champion's by over `errors`, its 95th
+    percentile of latency greater by over the share `latency`, its scores differ by over `score_shift` (population
+    stability index), or, with `quality`, its mean loss on matured outcomes is greater by over that; each only once
+    chance is no likely cause. `min_outcomes` of its own are waited for.
     """
 
     steps: Annotated[tuple[Percent, ...], Field(min_length=1)]
@@ -97,10 +102,33 @@ class Endpoint(Part):
     limits: Limits = Limits()
 
 
+def check_personal(
+    endpoint: Endpoint, asked: tuple[str, ...] | None, *, key: str | None, segment: str | None, groups: tuple[str, ...]
+) -> None:
+    """Check that requests have the personal columns (`asked`, None if unknown), and that the log can do without them.
+
+    Raises:
+        ValueError: At the first that is not.
+    """
+    for name, how in endpoint.personal.items():
+        if name == segment:
+            raise ValueError(f"endpoint.personal: {name!r} is the segment, by which the log is kept; it stays readable")
+        if asked is not None and name not in asked:
+            raise ValueError(f"endpoint.personal: no request has a column {name!r}; requests have {', '.join(asked)}")
+        if name in groups:
+            raise ValueError(f"endpoint.personal: `groups` compares the values of {name!r} in the log; it {how}s them")
+        if name != key and endpoint.log.features == "hash":
+            raise ValueError(
+                f"endpoint.log.features: a hash is checked by computing the features again from the log, which does "
+                f"not hold the personal {name!r}; right is `whole`"
+            )
+
+
 class Scores(Part):
     """A table that is scored by the champion, window by window, with no request: `path` as in `source`.
 
-    `time` and `key` name its columns, as those of the source where left out.
+    `time` and `key` name its columns, as those of the source where left out; without a time, rows are of when their file
+    was written. A monitoring window is scored `delay` after its end; rows that come later are added.
     """
 
     path: str

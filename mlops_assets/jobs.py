@@ -6,7 +6,7 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from mlops_assets.evidence.step import parse
-from mlops_assets.product import SEAL, ModelProduct, Stage
+from mlops_assets.product import SCORE, ModelProduct, Stage
 from mlops_assets.wiring import quiet, segments_by_window
 
 PRODUCT, TEAM, PROJECT = "mlops_assets/product", "mlops_assets/team", "mlops_assets/project"
@@ -28,7 +28,7 @@ def job(
         return {**longest[segment], **(tags_of(segment) if tags_of else {})}
 
     config = dg.PartitionedConfig(
-        partitions_def=segments_by_window(product, monitored=stages[0] in SEAL),
+        partitions_def=segments_by_window(product, monitored=stages[0] in SCORE),
         run_config_for_partition_key_fn=lambda _: quiet("WARNING"),
         tags_for_partition_key_fn=tags,
     )

@@ -76,14 +76,16 @@ class Loop:
         return ran
 
     def settle(self, product: str, *, rounds: int = 20) -> list[Ran]:
-        """Tick the product's three sensors until none asks for anything, and return all runs.
+        """Tick the product's sensors of the loop until none asks for anything, and return all runs.
 
         Raises:
             RuntimeError: If they still ask after `rounds` rounds.
         """
+        known = {sensor.name for sensor in self.definitions.sensors or ()}
+        here = [name for name in ("scores", "seal", "data", "retrain") if f"{product}_{name}" in known]
         ran: list[Ran] = []
         for _ in range(rounds):
-            asked = [run for name in ("seal", "data", "retrain") for run in self.tick(f"{product}_{name}")]
+            asked = [run for name in here for run in self.tick(f"{product}_{name}")]
             if not asked:
                 return ran
             ran += asked

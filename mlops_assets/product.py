@@ -6,7 +6,7 @@ from typing import Annotated, Self, get_args
 
 from pydantic import Field, model_validator
 
-from mlops_assets.endpoint import Canary, Endpoint, Kept, Limits, Scores
+from mlops_assets.endpoint import Canary, Endpoint, Kept, Limits, Scores, check_personal
 from mlops_assets.parts import (
     Budget,
     Column,
@@ -26,6 +26,7 @@ __all__ = [  # whoever declares a product in Python finds all parts here
     "DATA",
     "EPOCH",
     "RETRAIN",
+    "SCORE",
     "SEAL",
     "Approval",
     "Budget",
@@ -72,6 +73,7 @@ class Stage(StrEnum):
     MODEL = "model"
     CHAMPION = "champion"
     ENDPOINT = "endpoint"
+    SCORES = "scores"
     PREDICTIONS = "predictions"
     PROFILE = "profile"
     DRIFT = "drift"
@@ -81,6 +83,7 @@ class Stage(StrEnum):
 DATA = (Stage.ANNOTATIONS, Stage.DATASET, Stage.FEATURES)
 RETRAIN = (Stage.MODEL, Stage.CHAMPION, Stage.ENDPOINT)
 SEAL = (Stage.PREDICTIONS, Stage.PROFILE, Stage.DRIFT, Stage.PERFORMANCE)
+SCORE = (Stage.SCORES, *SEAL)  # of a window of the table
 
 
 class ModelProduct(Part):
@@ -172,6 +175,27 @@ class ModelProduct(Part):
         for name, column in self.columns.items():
             if column.type == "image" and (image is None or image.column != name):
                 raise ValueError(f"columns.{name}: an image is declared as `source.image`, with its size")
+        return self
+
+    @model_validator(mode="after")
+    def _sticky_is_asked_for(self) -> Self:
+        sticky, source = self.endpoint.sticky, self.source
+        if sticky is None or sticky == source.key:
+            return self
+        if sticky == source.segment:
+            raise ValueError(
+                f"endpoint.sticky: all requests of a segment have the same {sticky!r}; right is what tells apart "
+                "whose requests they are, such as the key"
+            )
+        if not isinstance(self.features, str) and sticky not in self.features:
+            known = ", ".join([*self.features, *filter(None, [source.key])])
+            raise ValueError(f"endpoint.sticky: no request has a column {sticky!r}; requests have {known}")
+        return self
+
+    @model_validator(mode="after")
+    def _personal_is_asked_for(self) -> Self:
+        asked = None if isinstance(self.features, str) else (*self.features, *filter(None, [self.source.key]))
+        check_personal(self.endpoint, asked, key=self.source.key, segment=self.source.segment, groups=self.groups)
         return self
 
     @model_validator(mode="after")

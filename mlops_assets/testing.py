@@ -1,4 +1,4 @@
-"""Checks for a user's own tests: `check_trainer(fit)` and `check_features(function, frame)`, one line each.
+"""Checks for a user's own tests: `check_trainer(fit)`, `check_features(function, frame)`, `check_endpoint(url, ...)`.
 
 They raise AssertionError with what was found and what would be right.
 """
@@ -12,12 +12,15 @@ import polars as pl
 
 from mlops_assets.features.row_local import NotRowLocal, check_row_local
 from mlops_assets.features.transform import Transform
+from mlops_assets.serving.contract.checks import check_endpoint
 from mlops_assets.training.elsewhere import FailedElsewhere, elsewhere
 from mlops_assets.training.fitting import Params, Trained
 from mlops_assets.training.model import to_matrix
 from mlops_assets.training.own import BrokenTrainer, OwnTrainer, own_trainer
 from mlops_assets.training.predictor import TOLERANCE
 from mlops_assets.training.training_set import TrainingSet
+
+__all__ = ["check_endpoint", "check_features", "check_trainer", "example"]
 
 
 def check_trainer(

@@ -92,8 +92,12 @@ def step_asset(
     partitions: dg.PartitionsDefinition | None,
     pool: str | None = None,
     then: Then | None = None,
+    after: Then | None = None,
 ) -> dg.AssetsDefinition:
-    """Return the asset that makes `stage` with the step `kind`; `checks` maps name to text, computed in the step."""
+    """Return the asset that makes `stage` with the step `kind`; `checks` maps name to text, computed in the step.
+
+    `then` and `after` are those of `events`.
+    """
     key = dg.AssetKey(product.key(stage))
 
     @dg.asset(
@@ -109,7 +113,7 @@ def step_asset(
         freshness_policy=look.freshness,
     )
     def made(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> Events:
-        yield from events(context, platform.step(kind, product), then)
+        yield from events(context, platform.step(kind, product), then, after=after)
 
     return made
 
@@ -125,30 +129,37 @@ def check_specs(
 
 
 def events(
-    context: dg.AssetExecutionContext, step: Step, then: Then | None = None, *, first: First | None = None
+    context: dg.AssetExecutionContext,
+    step: Step,
+    then: Then | None = None,
+    *,
+    first: First | None = None,
+    after: Then | None = None,
 ) -> Events:
     """Make the run's partition and yield what the graph is told; `then` acts on the record and has more to tell.
 
-    Of two runs of one partition the later one waits, `first` included: it finds made what the other has made.
+    Of two runs of one partition the later one waits, `first` and `then` included: it finds made what the other has
+    made. `after` is a `then` for which nobody waits.
 
     Raises:
-        dg.Failure: If an input is missing, failed or unreadable; it names the input. Nothing was made.
+        dg.Failure: If an input is missing, failed or unreadable, or the act failed; it names what is wrong.
     """
     partition = partition_of(context)
-    with step.alone(partition):
-        if first:
-            first(context, step)
-        try:
+    try:
+        with step.alone(partition):
+            if first:
+                first(context, step)
             held = step.make(partition, run_id=context.run.run_id)
-        except NotReady as problem:
-            if problem.check:
-                yield dg.AssetCheckResult(check_name=problem.check, passed=False, metadata={"problem": str(problem)})
-            raise dg.Failure(str(problem), allow_retries=False) from problem
-        except BrokenEvidence as problem:
-            raise dg.Failure(str(problem), allow_retries=False) from problem
-        if held.skipped:
-            context.log.info("%s: skipped, this recipe is already made", held.record.place)
-        told = then(context, step, held) if then else Told()
+            if held.skipped:
+                context.log.info("%s: skipped, this recipe is already made", held.record.place)
+            told = then(context, step, held) if then else Told()
+        told = after(context, step, held) if after else told
+    except NotReady as problem:
+        if problem.check:
+            yield dg.AssetCheckResult(check_name=problem.check, passed=False, metadata={"problem": str(problem)})
+        raise dg.Failure(str(problem), allow_retries=False) from problem
+    except BrokenEvidence as problem:
+        raise dg.Failure(str(problem), allow_retries=False) from problem
     yield materialized(held, told)
     yield from _results(context.asset_key, [*held.record.checks, *told.checks])
 

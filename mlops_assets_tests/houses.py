@@ -130,7 +130,15 @@ def champion(settings: Settings, held: Held, version: int) -> Act:
     return ledger.move_champion(act, expected=current.version if current else None)
 
 
-def answered(settings: Settings, model: Held, version: int, rows: pl.DataFrame, at: datetime, writer: str) -> list[str]:
+def answered(
+    settings: Settings,
+    model: Held,
+    version: int,
+    rows: pl.DataFrame,
+    at: datetime,
+    writer: str,
+    variant: str = "champion",
+) -> list[str]:
     """Log the answers of a model to `rows`, one request each from `at` (UTC) on, and return their ids."""
     archive = Archive(settings.home)
     spec = decode_spec(archive.data(model, "spec"))
@@ -143,7 +151,7 @@ def answered(settings: Settings, model: Held, version: int, rows: pl.DataFrame, 
     for row, score in zip(rows.iter_rows(named=True), scores.tolist(), strict=True):
         id_ = ids.new(to_ms(at) + len(told))
         cells = tuple(row[name] for name, _ in kinds)
-        part = Part(segment, version, columns, [Row(None, row["id"], score, cells, None)])
+        part = Part(segment, version, columns, [Row(None, row["id"], score, cells, None)], variant)
         log.append(id_, Body(9, "d", [part]))
         told.append(text(id_))
     log.close()

@@ -1,7 +1,10 @@
 """The harness of the benchmarks: what it writes, which rows a named run replaces; no figure is judged here."""
 
 import json
+import socket
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -10,6 +13,7 @@ import pytest
 from benchmarks.__main__ import FIGURES, main
 from benchmarks.measure import fastest, python, said
 from benchmarks.results import Measure, Result, read, result, run, write
+from benchmarks.served_client import Asking, ask
 from mlops_assets.settings import Settings
 
 HERE = Path(__file__).parents[1] / "benchmarks"
@@ -80,6 +84,60 @@ def test_figures_measured_together_under_one_name_are_replaced_together_and_have
     ]
     assert "| many | share (promised) | peer share | met |" in text
     assert "| alarms_a | 0.01 (0.04) | 0.5 | yes |\n| alarms_b | 0.02 (0.04) |  | no |" in text
+
+
+def asked() -> list[Result]:
+    return [
+        result("ask_a", 9.0, "µs", beside="a floor", beside_figure=3.0),
+        result("ask_b", 8.0, "µs", beside="another", beside_figure=4.0),
+        result("ask_c", 70.0, "requests/s", beside="a peer", beside_figure=7.0),
+    ]
+
+
+def test_each_unit_has_a_table_and_where_they_differ_it_is_said_whose_figures_stand_beside(tmp_path: Path):
+    run(tmp_path, {"ask": asked}, only="ask", machine="here")
+
+    text = (tmp_path / "RESULTS.md").read_text()
+    assert "| ask | µs | met |" in text
+    assert "| ask_a | 9 (a floor: 3) |  |\n| ask_b | 8 (another: 4) |  |" in text
+    assert "| ask | requests/s (a peer) | met |\n| --- | ---: | --- |\n| ask_c | 70 (7) |  |" in text
+
+
+@contextmanager
+def answering(body: bytes, status: str = "200 OK") -> Iterator[int]:
+    """A server that says the same to every request."""
+    said = f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):  # the client leaves with a request under way
+                while connection.recv(65_536):
+                    connection.sendall(said[:9])
+                    connection.sendall(said[9:])
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield server.getsockname()[1]
+        thread.join()
+
+
+def asking(port: int) -> Asking:
+    return Asking(port=port, connections=1, times=20, path="/p", bodies=["{}"], scores=[0.25])
+
+
+def test_the_client_times_right_answers_and_refuses_wrong_ones():
+    with answering(b'{"output":0.25}') as port:
+        timing = ask(asking(port))
+    assert 0 < timing.p50 <= timing.p99
+    assert 0 < timing.busy <= 1.5
+
+    for body, status, problem in (
+        (b'{"predictions":[0.5]}', "200 OK", r"answered 0\.5; right is 0\.25"),
+        (b"{}", "503 Service Unavailable", "503 Service Unavailable"),
+    ):
+        with answering(body, status) as port, pytest.raises(RuntimeError, match=problem):
+            ask(asking(port))
 
 
 def test_the_fastest_round_counts_and_measures_take_turns():

@@ -74,7 +74,7 @@ def test_status_says_who_serves_how_new_the_data_is_and_what_was_decided(shop: D
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT.*\+00:00", now)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT.*\+00:00", since)
     assert status == {"product": "shop", "error": None, "workers": [], "paused": None, "alerts": []}
-    assert (segment.pop("drifts"), segment.pop("waits")) == (None, [])
+    assert (segment.pop("drifts"), segment.pop("waits"), segment.pop("beside")) == (None, [], [])
     assert segment == {"segment": "all", "champion": 1, "newest_data": FIRST, "drift": None, "next": None}
 
 
@@ -112,7 +112,7 @@ def test_a_champion_answers_and_its_predictions_are_listed(shop: Deployment):
         [status] = shop.json("status", "shop")
 
     assert [code for code, _, _ in answers] == [200, 200, 200]
-    assert set(newest) == {"inference_id", "at", "segment", "version", "output"}
+    assert set(newest) == {"inference_id", "at", "segment", "version", "variant", "output"}
     assert (newest["inference_id"], newest["version"]) == (answers[-1][1]["mlops-inference-id"], 1)
     assert newest["output"] == answers[-1][2]["output"]
     assert status["workers"] == [endpoint.url]
@@ -146,7 +146,9 @@ def test_a_pause_blocks_promotion_and_a_rollback_makes_the_earlier_version_serve
     assert while_paused[1].version == 1
     assert [promoted[1]["mlops-model-version"], earlier[1]["mlops-model-version"]] == ["2", "1"]
     assert promoted[2]["output"] != earlier[2]["output"]
-    assert rolled_back.splitlines() == ["shop[all]: champion 2 -> 1 (it sells nothing)", "deployed"]
+    first, at_once, in_dagster = rolled_back.splitlines()
+    assert (first, in_dagster) == ("shop[all]: champion 2 -> 1 (it sells nothing)", "deployed")
+    assert re.fullmatch(r"deployment [0-9a-f]{12}: every worker serves it within a moment", at_once)
     assert "no segment has had version 9" in nothing
     assert [act.kind for act in ledger.acts("shop", "promote", "rollback")] == ["promote", "promote", "rollback"]
     assert "(asserted)" in ledger.acts("shop", "rollback")[0].by

@@ -31,6 +31,9 @@ GRAPHS: dict[str, dict[str, object]] = {
 }
 
 
+STAGES = [stage for stage in Stage if stage != Stage.SCORES]  # where no table is declared
+
+
 def houses(**changes: object) -> ModelProduct:
     return ModelProduct.model_validate(HOUSES.model_dump(mode="json") | changes)
 
@@ -62,8 +65,18 @@ def key(stage: str, product: str = "loans") -> dg.AssetKey:
 def test_every_stage_is_an_asset_between_its_source_and_its_traffic(loans: dg.Definitions):
     graph = loans.resolve_asset_graph()
 
-    assert graph.get_all_asset_keys() == {key(stage) for stage in ("source", "traffic", "decisions", "costs", *Stage)}
-    assert graph.materializable_asset_keys == {key(stage) for stage in ("costs", *Stage)}
+    assert graph.get_all_asset_keys() == {key(stage) for stage in ("source", "traffic", "decisions", "costs", *STAGES)}
+    assert graph.materializable_asset_keys == {key(stage) for stage in ("costs", *STAGES)}
+
+
+def test_a_declared_table_is_scored_into_the_predictions(place: Settings):
+    graph = definitions(place, houses(scores={"path": "new.csv"})).resolve_asset_graph()
+    scores, predictions = (graph.get(key(stage, "houses")) for stage in (Stage.SCORES, Stage.PREDICTIONS))
+
+    assert scores.parent_keys == {key("table", "houses")}
+    assert scores.key in predictions.parent_keys
+    assert scores.partitions_def == predictions.partitions_def
+    assert min(len(graph.get(key(name, "houses")).description or "") for name in ("table", Stage.SCORES)) > 20
 
 
 def test_a_newcomer_finds_group_owner_kind_and_description_on_every_asset_and_check(loans: dg.Definitions):
@@ -84,14 +97,14 @@ def test_a_check_is_partitioned_as_its_asset_and_blocks(loans: dg.Definitions):
         spec = graph.get_check_spec(check)
         assert spec.partitions_def == graph.get(check.asset_key).partitions_def, check
         assert spec.blocking, check
-    assert {check.asset_key.path[1] for check in graph.asset_check_keys} == set(Stage)
+    assert {check.asset_key.path[1] for check in graph.asset_check_keys} == set(STAGES)
 
 
 def test_stages_to_the_champion_are_by_window_and_those_of_traffic_by_monitoring_window(loans: dg.Definitions):
     graph = loans.resolve_asset_graph()
-    weekly = {stage for stage in Stage if stage in (*DATA, Stage.MODEL, Stage.CHAMPION)}
+    weekly = {stage for stage in STAGES if stage in (*DATA, Stage.MODEL, Stage.CHAMPION)}
 
-    for stage in Stage:
+    for stage in STAGES:
         partitioned = graph.get(key(stage)).partitions_def
         if stage == Stage.ENDPOINT:
             assert partitioned is None
@@ -109,7 +122,7 @@ def test_data_answers_and_monitoring_are_overdue_when_nothing_comes(loans: dg.De
     assert watched == {"features", "endpoint", "profile"}
 
 
-def test_the_three_sensors_and_the_schedules_are_on_and_each_has_its_job(loans: dg.Definitions):
+def test_the_sensors_and_the_schedules_are_on_and_each_has_its_job(loans: dg.Definitions):
     repository = loans.get_repository_def()
     jobs = {"data": DATA, "seal": SEAL, "retrain": RETRAIN, "deploy": (Stage.ENDPOINT,)}
 
@@ -118,6 +131,9 @@ def test_the_three_sensors_and_the_schedules_are_on_and_each_has_its_job(loans: 
         assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
         decided = ["loans_decide"] if name == "retrain" else []  # again, once people have agreed
         assert [target.job_name for target in sensor.targets] == [f"loans_{name}", *decided]
+    traffic = repository.get_sensor_def("loans_traffic")
+    assert traffic.default_status == dg.DefaultSensorStatus.RUNNING
+    assert [target.job_name for target in traffic.targets] == ["loans_deploy"]
     assert {each.job_name: each.default_status for each in repository.schedule_defs} == {
         "loans_deploy": dg.DefaultScheduleStatus.RUNNING,
         "loans_costs": dg.DefaultScheduleStatus.RUNNING,

@@ -18,9 +18,13 @@ from dagster_k8s.container_context import K8sContainerContext
 from dagster_k8s.job import construct_dagster_k8s_job, get_user_defined_k8s_config
 from kubernetes.client import ApiClient
 
+from mlops_assets.cli import command_parser
 from mlops_assets.definitions import build
 from mlops_assets.graph import build_definitions
+from mlops_assets.parts import duration_seconds
 from mlops_assets.rules import Compute, Need
+from mlops_assets.serving.listening import DRAIN_S
+from mlops_assets.serving.server import SHADOW_S
 from mlops_assets.settings import PACKAGE, Settings, load_settings
 from mlops_assets.training.resources import mlflow_resource
 from mlops_assets.wiring import Platform
@@ -29,7 +33,7 @@ from mlops_assets_tests.houses import HOUSES, deployment
 K8S = Path(__file__).resolve().parent.parent / "k8s"
 OVERLAYS = sorted(path.parent.name for path in K8S.glob("overlays/*/kustomization.yaml"))
 NO_MANIFEST = {"kustomization.yaml", "dagster.yaml", "workspace.yaml"}
-GIVEN_BY_HAND = {"dagster-postgres"}  # secrets are no part of a repository
+GIVEN_BY_HAND = {"dagster-postgres", "mlops-access", "mlops-alerts"}  # secrets are no part of a repository
 Object = dict[str, Any]
 
 
@@ -73,6 +77,8 @@ def references(spec: Object) -> Iterator[tuple[str, str]]:
             yield "PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"]
         if "configMap" in volume:
             yield "ConfigMap", volume["configMap"]["name"]
+        if "secret" in volume:
+            yield "Secret", volume["secret"]["secretName"]
     for container in spec["containers"]:
         yield from (("ConfigMap", source["configMapRef"]["name"]) for source in container.get("envFrom", []))
         for variable in container.get("env", []):
@@ -133,6 +139,40 @@ def test_a_service_reaches_a_port_of_a_pod(service: Object):
     ports = {port["name"] for container in pod(target)["containers"] for port in container["ports"]}
 
     assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports
+
+
+def endpoints() -> list[Object]:
+    return [found for found in workloads() if name_of(found).startswith("endpoint-")]
+
+
+def test_an_endpoint_says_who_may_ask_and_has_time_to_end():
+    for endpoint in endpoints():
+        [container] = pod(endpoint)["containers"]
+        options = command_parser().parse_args(container["command"][1:])
+        [access] = [each for each in container["env"] if each["name"] == "MLOPS_ASSETS_ACCESS"]
+
+        assert access["value"] in mounts(container)
+        assert pod(endpoint)["terminationGracePeriodSeconds"] > duration_seconds(options.linger) + DRAIN_S + SHADOW_S
+        assert {container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness")} == {"/v2/health/live"}
+        assert container["readinessProbe"]["httpGet"]["path"] == "/v2/health/ready"
+
+
+def test_from_outside_only_endpoints_can_be_asked():
+    [policy] = [found for found in objects() if found["kind"] == "NetworkPolicy"]
+
+    [chosen] = policy["spec"]["podSelector"]["matchExpressions"]
+
+    assert (chosen["key"], chosen["operator"]) == ("app", "NotIn")
+    assert chosen["values"] == [labels(each)["app"] for each in endpoints()]
+    assert policy["spec"]["ingress"] == [{"from": [{"podSelector": {}}]}]
+
+
+def test_where_the_alerts_sensor_runs_it_knows_whom_to_tell():
+    [code] = [pod(found)["containers"][0] for found in workloads() if name_of(found) == "code"]
+
+    [alerts] = [each for each in code["env"] if each["name"] == "MLOPS_ASSETS_ALERTS"]
+
+    assert alerts["valueFrom"]["secretKeyRef"] == {"name": "mlops-alerts", "key": "urls", "optional": True}
 
 
 def test_there_is_one_daemon():
@@ -222,7 +262,8 @@ def test_a_run_pod_sees_what_the_code_location_sees(run_pod: Object):
     unseen = mounts(theirs) - mounts(ours)
 
     assert unseen == {"/opt/dagster/dagster.yaml", "/opt/dagster/workspace.yaml"}  # a run has both in its arguments
-    assert set(references(code)) - set(references(run_pod)) == {("ConfigMap", "dagster-instance")}
+    missing = set(references(code)) - set(references(run_pod))
+    assert missing == {("ConfigMap", "dagster-instance"), ("Secret", "mlops-alerts")}  # no run tells anybody
     assert run_pod["securityContext"]["fsGroup"] == code["securityContext"]["fsGroup"]
 
 

@@ -56,7 +56,7 @@ def test_the_tests_keep(rule: Rule):
 def test_what_is_imported_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lists = [project["dependencies"], *project["optional-dependencies"].values()]
-    declared = {re.split(r"[\[<>=]", need)[0].lower() for needs in lists for need in needs}
+    declared = {_named(re.split(r"[\[<>=]", need)[0]) for needs in lists for need in needs}
     origins = importlib.metadata.packages_distributions()
 
     missing = [
@@ -65,10 +65,15 @@ def test_what_is_imported_is_declared():
         for module in modules(package)
         for line, name in imports(module.tree)
         if (top := name.split(".")[0]) not in {*sys.stdlib_module_names, PRODUCT, TESTS, "benchmarks"}
-        and not declared & {distribution.lower() for distribution in origins.get(top, [])}
+        and not declared & {_named(distribution) for distribution in origins.get(top, [])}
     ]
 
     assert not missing, "not among the dependencies of pyproject.toml:\n" + "\n".join(missing)
+
+
+def _named(distribution: str) -> str:
+    """A distribution's name as PyPI compares it."""
+    return distribution.lower().replace("_", "-")
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,11 @@ def test_what_is_left_out_has_a_default():
         ({"retrain": {"attempts": 0}}, r"retrain.attempts\n  Input should be greater than or equal to 1"),
         ({"quarantine": 1}, r"quarantine\n  Input should be less than 1"),
         ({"owners": ["someone"]}, r"owners.0\n  String should match pattern"),
+        ({"endpoint": {"sticky": "z"}}, "endpoint.sticky: no request has a column 'z'; requests have x"),
+        (
+            {"source": TIMED, "windows": DAYS, "segments": ["a"], "endpoint": {"sticky": "town"}},
+            "endpoint.sticky: all requests of a segment have the same 'town'",
+        ),
         ({"trainr": {}}, r"trainr\n  Extra inputs are not permitted"),
     ],
 )
@@ -125,6 +130,20 @@ def test_a_column_may_be_declared_by_its_type_alone():
     product = declared(columns={"x": "int", "z": {"type": "str", "isin": ["a"]}})
 
     assert (product.columns["x"].type, product.columns["z"].isin) == ("int", ("a",))
+
+
+@pytest.mark.parametrize("sticky", ["id", "x"])
+def test_the_key_or_a_feature_may_decide_who_answers(sticky: str):
+    source = {"path": "a.csv", "key": "id"}
+
+    assert declared(source=source, endpoint={"sticky": sticky}).endpoint.sticky == sticky
+
+
+def test_a_declaration_with_shares_is_the_same_after_it_was_written_down():
+    product = declared(endpoint={"canary": ["5%", "33.3333%", "100%"], "log": {"sample": "0.02%"}})
+
+    assert ModelProduct.model_validate_json(product.model_dump_json()) == product
+    assert ModelProduct.model_validate(product.model_dump()) == product
 
 
 @pytest.mark.parametrize("owner", ["team:credit", "jane.doe@example.com"])

@@ -118,7 +118,7 @@ def _of_product(product: ModelProduct, view: View) -> Iterator[Found]:
     yield from run_alerts(view.runs, name, explained, ui)
     yield from decision_alerts(product, view.settings, archive, view.orchestrator.launched)
     yield from waiting_alerts(product, view.settings, archive, view.now)
-    yield from deployment_alerts(product, view.settings, view.now)
+    yield from deployment_alerts(product, view.settings, archive, view.now)
     yield from rollback_alerts(product, view.settings, archive)
     yield from spending_alerts(product, archive, view.now, ui)
     yield from unsealed_alerts(product, view.settings, archive, heads, view.now)

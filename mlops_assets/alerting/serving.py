@@ -6,9 +6,12 @@ from datetime import UTC, datetime, timedelta
 from mlops_assets.alerting.alert import Alert, Found, asset_link
 from mlops_assets.alerting.heads import Heads, StageHeads
 from mlops_assets.evidence.archive import Archive
+from mlops_assets.evidence.ledger import Act
+from mlops_assets.evidence.traffic import CAUSE
 from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.serving.log.seal import closed_windows
 from mlops_assets.serving.routing.deploy import read_deployment
+from mlops_assets.serving.routing.failed import failure
 from mlops_assets.serving.workers import SILENT_S, Worker, workers
 from mlops_assets.settings import Settings
 
@@ -16,8 +19,11 @@ RESTART = timedelta(minutes=1)  # a worker that is started again loads its model
 SEALING = timedelta(minutes=30)  # many windows may close at once, and runs wait for each other
 
 
-def deployment_alerts(product: ModelProduct, settings: Settings, now: datetime) -> Iterator[Found]:
-    """Yield an alert if no worker that there is, or was, serves the deployment that is wanted."""
+def deployment_alerts(product: ModelProduct, settings: Settings, archive: Archive, now: datetime) -> Iterator[Found]:
+    """Yield an alert if the last deployment failed, or no worker that there is, or was, serves the one wanted."""
+    acts = archive.ledger.acts(product.name, "deploy", "fail")
+    if acts and (failed := failure(acts, acts[-1].record or "")):
+        yield _failed(product, settings, failed)
     folder = settings.serving(product.name)
     wanted, everyone = read_deployment(folder), workers(folder)
     if wanted is None or not everyone:  # nothing to serve yet, or nobody was ever asked to
@@ -43,25 +49,35 @@ def deployment_alerts(product: ModelProduct, settings: Settings, now: datetime) 
 
 
 def rollback_alerts(product: ModelProduct, settings: Settings, archive: Archive) -> Iterator[Found]:
-    """Yield each rollback; it is over once the segment's champion is another one."""
-    for segment in product.segments:
-        champion = archive.ledger.champion(product.name, segment)
-        for act in archive.ledger.acts(product.name, "rollback"):
-            if act.segment == segment:
-                yield Found(
-                    alert=Alert(
-                        id=f"{product.name}/{segment}/rollback/{act.at}",
-                        product=product.name,
-                        segment=segment,
-                        kind="rollback",
-                        severity="warning",
-                        words=f"rolled back to version {act.version} by {act.by}: {act.reason}",
-                        record=act.record,
-                        link=asset_link(settings.ui_url, product.name, Stage.ENDPOINT),
-                    ),
-                    over=act != champion,
-                    at=datetime.fromisoformat(act.at),
-                )
+    """Yield each rollback, also of a canary by itself; it is over once the segment's champion is another one.
+
+    That of a canary is over once somebody else is tried, too.
+    """
+    acts = archive.ledger.acts(product.name)
+    for place, act in enumerate(acts):
+        later = [each.kind for each in acts[place + 1 :] if each.segment == act.segment]
+        if act.kind == "rollback":
+            words = f"rolled back to version {act.version} by {act.by}: {act.reason}"
+            over = "promote" in later or "rollback" in later
+        elif act.kind == "withdraw" and act.facts[CAUSE] in ("worse", "failed"):
+            words = f"{act.facts['variant']} {act.version} was taken back: {act.reason}"
+            over = bool({"promote", "rollback", "traffic"} & set(later))
+        else:
+            continue
+        yield Found(
+            alert=Alert(
+                id=f"{product.name}/{act.segment}/rollback/{act.at}",
+                product=product.name,
+                segment=act.segment,
+                kind="rollback",
+                severity="warning",
+                words=words,
+                record=act.record,
+                link=asset_link(settings.ui_url, product.name, Stage.ENDPOINT),
+            ),
+            over=over,
+            at=datetime.fromisoformat(act.at),
+        )
 
 
 def unsealed_alerts(
@@ -87,6 +103,24 @@ def unsealed_alerts(
                 ),
                 after=SEALING,
             )
+
+
+def _failed(product: ModelProduct, settings: Settings, act: Act) -> Found:
+    """Return the alert of a deployment that was taken back; the next one that is asked for ends it."""
+    serves = f"{str(act.facts['put_back'])[:12]}… goes on" if act.facts.get("put_back") else "there is none before it"
+    return Found(
+        alert=Alert(
+            id=f"{product.name}//deployment/{(act.record or '')[:16]}",
+            product=product.name,
+            segment=None,
+            kind="failed deployment",
+            severity="error",
+            words=f"the deployment {(act.record or '')[:12]}… failed: {act.reason}; {serves}",
+            record=act.record,
+            link=asset_link(settings.ui_url, product.name, Stage.ENDPOINT),
+        ),
+        at=datetime.fromisoformat(act.at),
+    )
 
 
 def _unserved(live: list[Worker], wanted: str, last: datetime) -> str:

@@ -3,6 +3,7 @@
 import argparse
 import shlex
 import sys
+from functools import partial
 
 from mlops_assets.settings import Settings, load_settings
 
@@ -70,21 +71,35 @@ def up(options: argparse.Namespace, settings: Settings) -> int:
 def serve(options: argparse.Namespace, settings: Settings) -> int:
     """Run one product's endpoint until it is stopped."""
     from mlops_assets.catalogue import read_catalogue
+    from mlops_assets.lineage.shown import traced
+    from mlops_assets.parts import duration_seconds
     from mlops_assets.serving.server import serve
 
     product = read_catalogue(settings.defs).product(options.product)
-    return serve(product, settings, host=options.host, port=options.port, clock=options.clock)
+    return serve(
+        product,
+        settings,
+        host=options.host,
+        port=options.port,
+        clock=options.clock,
+        kept=options.log,
+        linger_s=duration_seconds(options.linger),
+        tracer=partial(traced, settings),
+    )
 
 
 def backfill(options: argparse.Namespace, settings: Settings) -> int:
     """Make what is missing, failed or stale."""
     from mlops_assets.operations.backfill import backfill
+    from mlops_assets.operations.table_backfill import backfill_scores
 
+    chosen = {"windows": options.windows, "segments": options.segments}
+    if options.stage == "scores":
+        return backfill_scores(settings, options.product, **chosen, dry_run=options.dry_run)
     return backfill(
         settings,
         options.product,
         stage=options.stage,
-        windows=options.windows,
-        segments=options.segments,
+        **chosen,
         dry_run=options.dry_run,
     )

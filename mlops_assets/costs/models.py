@@ -131,16 +131,17 @@ def _model(books: _Books, act: Act, metric: str) -> ModelCost:
 
 
 _GATE = (Stage.CHAMPION, Stage.ENDPOINT)
+PASSED = ("promote", "ramp")  # answers of the gate
 
 
 def _decided(decisions: Sequence[Decided | None]) -> Decided | None:
     """Return the decision that promoted, or else the newest."""
     found = [each for each in decisions if each is not None]
-    return next((each for each in found if each.answer == "promote"), found[-1] if found else None)
+    return next((each for each in found if each.answer in PASSED), found[-1] if found else None)
 
 
 def _gained(decided: Decided | None, metric: str) -> float | None:
-    if decided is None or decided.answer != "promote" or decided.candidate is None or decided.champion is None:
+    if decided is None or decided.answer not in PASSED or decided.candidate is None or decided.champion is None:
         return None
     gained = decided.candidate - decided.champion
     return round(gained if metric in HIGHER_IS_BETTER else -gained, 6)

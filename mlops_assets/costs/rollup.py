@@ -12,7 +12,10 @@ from mlops_assets.costs.sums import Sum, total
 from mlops_assets.costs.unused import Unused, unused
 from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.records import Struct
-from mlops_assets.product import SEAL, ModelProduct, Stage
+from mlops_assets.product import SCORE, ModelProduct, Stage
+from mlops_assets.serving.scoring.table import TABLE
+
+WATCHING = (TABLE, *SCORE)  # traffic, that of tables included
 
 
 class Retrained(Struct, frozen=True, kw_only=True):
@@ -40,9 +43,9 @@ class Costs(Struct, frozen=True, kw_only=True):
     """What a product cost since `since`, or ever.
 
     `stages` add up to `all`. So do, over all time, the costs of the models with what belongs to none: `unlearned` (data
-    that no model has learned from), `watching` (traffic) and `deploying` (without a training). With `since`, models are
-    those registered later, each with all that it cost. `gained` is what their promotions gained in the gate's metric
-    together, `per_point_s` the CPU and GPU time that they all took for each 0.01 of it.
+    that no model has learned from), `watching` (traffic; tables that are scored) and `deploying` (without a training).
+    With `since`, models are those registered later, each with all that it cost. `gained` is what their promotions
+    gained in the gate's metric together, `per_point_s` the CPU and GPU time that they all took for each 0.01 of it.
     """
 
     product: str
@@ -89,8 +92,8 @@ def costs(product: ModelProduct, archive: Archive, now: datetime, *, since: date
         stages=_stages(made),
         days=_days(made),
         models=models,
-        unlearned=total(each for each in rest if each.stage not in (*SEAL, Stage.ENDPOINT)),
-        watching=total(each for each in rest if each.stage in SEAL),
+        unlearned=total(each for each in rest if each.stage not in (*WATCHING, Stage.ENDPOINT)),
+        watching=total(each for each in rest if each.stage in WATCHING),
         deploying=total(each for each in rest if each.stage == Stage.ENDPOINT),
         retrained=tuple(_retrained(decision, led_to) for decision, led_to in by_decision(models).items()),
         gained=gained,

@@ -92,7 +92,7 @@ def _states(
 
 def _served(product: ModelProduct, sealed: Stamps) -> dict[str, list[tuple[str, tuple[int, int]]]]:
     """Return by partition the traffic that was sealed in it: live rows are rows to learn from."""
-    if product.windows is None:
+    if product.windows is None or product.endpoint.personal:
         return {}
     found: dict[str, list[tuple[str, tuple[int, int]]]] = {}
     monitored = product.grid

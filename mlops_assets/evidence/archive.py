@@ -137,6 +137,10 @@ class Archive:
             seen = [(each.name, each.stat()) for each in found if not each.name.startswith(".")]
         return {name: (stat.st_mtime_ns, stat.st_ino) for name, stat in seen}
 
+    def point_back(self, place: Place, record_id: str) -> None:
+        """Make an earlier record of `place` its current one again."""
+        self._point(place, record_id)
+
     def has(self, record_id: str) -> bool:
         """Return whether there is a record of this id."""
         return self._path("records", record_id).is_file()
@@ -178,6 +182,15 @@ class Archive:
     def table(self, held: Held, name: str) -> pl.DataFrame:
         """Return a table that a record names, its bytes compared first."""
         return self.store.get_table(held.file(name))
+
+    def scan(self, held: Held, name: str, query: Callable[[pl.LazyFrame], pl.LazyFrame]) -> pl.DataFrame:
+        """Return what `query` makes of a table that a record names; its bytes are not compared."""
+        return self.store.scan(held.file(name), query)
+
+    def partitions(self, product: str, stage: str) -> list[str]:
+        """Return the partitions of a stage that have a record, without reading any."""
+        folder = self.home / "heads" / product / stage
+        return sorted(name for name in os.listdir(folder) if name[0] != ".") if folder.exists() else []
 
     def data(self, held: Held, name: str) -> bytes:
         """Return the bytes of a file that a record names, compared first."""

@@ -1,6 +1,6 @@
 """The acts of people and rules: who promoted, rolled back, paused what, when and why; the truth about champions."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,7 @@ ActKind = Literal[
     "wait",
     "rollback",
     "deploy",
+    "fail",
     "pause",
     "resume",
     "retrain",
@@ -111,10 +112,11 @@ class Ledger:
             self.chain.append(msgspec.to_builtins(act))
         return act
 
-    def move_champion(self, act: Act, *, expected: int | None) -> Act:
+    def move_champion(self, act: Act, *, expected: int | None, still: Callable[[list[Act]], bool] | None = None) -> Act:
         """Append a promotion or rollback if the segment's champion still is `expected` (compare-and-set).
 
-        Nothing is promoted that was rejected, or while the product is paused, even if that was said a moment ago.
+        Nothing is promoted that was rejected, or while the product is paused, even if that was said a moment ago; nor
+        what has to hold of the acts by then, `still`, and does not.
 
         Raises:
             Stopped: If it is rejected or paused by now.
@@ -129,6 +131,8 @@ class Ledger:
                 raise Stopped(f"{act.product} was paused meanwhile")
             if act.kind == "promote" and self.rejected(act.product, act.record):
                 raise Stopped(f"{act.product}@{act.version} was rejected meanwhile")
+            if still is not None and not still(self.acts(act.product)):
+                raise Conflict(f"{act.product}[{act.segment}]: somebody changed who answers; look again")
             self.chain.append(msgspec.to_builtins(act))
         return act
 

@@ -29,10 +29,16 @@ class Transform:
             LookupError: If a listed column is not there.
             TypeError: If the function returns no LazyFrame, or a feature is neither number, bool nor text.
         """
-        made = self._made(frame)
+        made = self.made(frame)
         return made.select(_feature(name, dtype) for name, dtype in made.collect_schema().items())
 
-    def _made(self, frame: pl.LazyFrame) -> pl.LazyFrame:
+    def made(self, frame: pl.LazyFrame) -> pl.LazyFrame:
+        """Return the features of `frame` in whatever types they come.
+
+        Raises:
+            LookupError: If a listed column is not there.
+            TypeError: If the function returns no LazyFrame.
+        """
         if self._function is None:
             known = frame.collect_schema().names()
             for name in self.columns:

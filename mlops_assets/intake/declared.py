@@ -44,6 +44,8 @@ def check_declared(product: ModelProduct, header: list[str] | None) -> None:
         "source.image.sha256": source.image and source.image.sha256,
         "label.column": product.label.column,
         "label.annotator": product.label.annotator,
+        "endpoint.sticky": product.endpoint.sticky,
+        **{f"endpoint.personal.{name}": name for name in product.endpoint.personal},
         **{f"columns.{name}": name for name in product.columns},
         **({} if isinstance(features, str) else _columns(product, features)),
     }

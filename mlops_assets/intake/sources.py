@@ -29,7 +29,7 @@ def read_source(source: Source, root: Path, *, files: Path | None = None) -> pl.
     if source.function is not None:
         frame = _collected(source, files)
     else:
-        frame = _together([(file, _scan(file)) for file in source_files(source, root)])
+        frame = _together([(file, scan(file)) for file in source_files(source, root)])
     if frame.is_empty():
         raise SourceError(f"{source.path or source.function}: has no rows")
     return frame
@@ -41,8 +41,8 @@ def read_column(source: Source, root: Path, name: str, *, files: Path | None = N
         return pl.Series(name, [], pl.String)
     if source.function is not None:
         return _collected(source, files)[name]
-    scans = [(file, _scan(file)) for file in source_files(source, root)]
-    return _together([(file, scan.select(name)) for file, scan in scans if name in scan.collect_schema()])[name]
+    scans = [(file, scan(file)) for file in source_files(source, root)]
+    return _together([(file, rows.select(name)) for file, rows in scans if name in rows.collect_schema()])[name]
 
 
 def read_header(source: Source, root: Path, *, files: Path | None = None) -> list[str]:
@@ -54,7 +54,7 @@ def read_header(source: Source, root: Path, *, files: Path | None = None) -> lis
     """
     if source.function is not None:
         return _call(source, files).collect_schema().names()
-    return _scan(source_files(source, root)[0]).collect_schema().names()
+    return scan(source_files(source, root)[0]).collect_schema().names()
 
 
 def fingerprint(
@@ -96,7 +96,12 @@ def source_files(source: Source, root: Path) -> list[Path]:
     return found
 
 
-def _scan(file: Path) -> pl.LazyFrame:
+def scan(file: Path) -> pl.LazyFrame:
+    """Return a file's rows before they are read; cells of a CSV are text.
+
+    Raises:
+        SourceError: If it is of an unknown kind, unreadable, or names a column twice.
+    """
     if file.suffix not in _SCANS:
         raise SourceError(f"{file}: cannot read {file.suffix or 'a file without suffix'}; right is {', '.join(_SCANS)}")
     try:
@@ -133,12 +138,12 @@ _SCANS: dict[str, Callable[[Path], pl.LazyFrame]] = {
 def _together(scans: list[tuple[Path, pl.LazyFrame]]) -> pl.DataFrame:
     first, columns = scans[0][0], scans[0][1].collect_schema().names()
     frames: list[pl.DataFrame] = []
-    for file, scan in scans:
-        if set(found := scan.collect_schema().names()) != set(columns):
+    for file, rows in scans:
+        if set(found := rows.collect_schema().names()) != set(columns):
             differ = ", ".join(sorted(set(found) ^ set(columns)))
             raise SourceError(f"{file}: its columns are not those of {first.name}; only one of them has: {differ}")
         try:
-            frames.append(scan.select(columns).collect())
+            frames.append(rows.select(columns).collect())
         except pl.exceptions.PolarsError as error:
             raise SourceError(f"{file}: {_first_line(error)}") from error
     try:

@@ -14,7 +14,7 @@ from mlops_assets.product import Stage
 from mlops_assets.registry.adoption.adopted import is_adopted
 from mlops_assets.registry.people.approvals import BY_HAND, CRITERION, ROLE, UNTIL
 
-TOLD = ("promote", "rollback", *BY_HAND)
+TOLD = ("promote", "rollback", "traffic", "withdraw", "verdict", *BY_HAND)
 
 
 def act_facts(act: Act) -> ApprovalFacts | None:

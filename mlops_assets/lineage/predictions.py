@@ -2,21 +2,23 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 
 from mlops_assets.catalogue import read_catalogue
 from mlops_assets.evidence.archive import Archive, Held
-from mlops_assets.evidence.records import BrokenEvidence, Json
+from mlops_assets.evidence.records import BrokenEvidence, Json, Place
 from mlops_assets.evidence.step import parse as parse_partition
+from mlops_assets.lineage.scored import find_scored, unsealed_rows
 from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.serving.log.frames import mapped, read_frames
 from mlops_assets.serving.log.ids import parse, time_of
-from mlops_assets.serving.log.sealed import find, table
+from mlops_assets.serving.log.sealed import CHAMPION, find, table
 from mlops_assets.settings import Settings
 
-SHOWN = ("inference_id", "at", "segment", "version", "output")
+SHOWN = ("inference_id", "at", "segment", "version", "output", "variant")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +30,19 @@ class Found:
     sealed: Held | None
 
     @property
+    def output(self) -> str:
+        """The output of the record that holds it: sealed predictions, or scores that are not sealed yet."""
+        return self.sealed.record.outputs[0].name if self.sealed else ""
+
+    @property
     def version(self) -> int:
         """The version of the model that answered."""
         return int(str(self.row["version"]))
+
+    @property
+    def variant(self) -> str:
+        """As what it answered; before there were variants, as the champion."""
+        return str(self.row.get("variant") or CHAMPION)
 
     @property
     def deployment(self) -> str:
@@ -46,8 +58,8 @@ def recent(settings: Settings, name: str, *, last: int, since: str | None) -> li
     """
     product = read_catalogue(settings.defs).product(name)
     archive = Archive(settings.home)
-    frames = [_unsealed(settings, product)] + [
-        archive.table(archive.held(record), "predictions")
+    frames = [_unsealed(settings, product), *unsealed_rows(settings, archive, product)] + [
+        archive.scan(archive.held(record), "predictions", _shown)
         for _, record in _newest_first(archive.heads(name, Stage.PREDICTIONS), last, archive)
     ]
     rows = pl.concat(
@@ -65,38 +77,78 @@ def recent_lines(rows: list[dict[str, Json]]) -> list[str]:
     """Return predictions for people."""
     lines = [
         f"{r['inference_id']}  {str(r['at'])[:23]}  {r['segment']:12} version {r['version']:<4} {r['output']:.4g}"
+        + ("" if r["variant"] == CHAMPION else f"  {r['variant']}")
         for r in rows
     ]
     return lines or ["no prediction yet"]
 
 
+def _shown(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Return what is shown of sealed rows; those of before there were variants lack that column."""
+    known = "variant" in rows.collect_schema().names()
+    return rows.select(*SHOWN[:-1], pl.col("variant") if known else pl.lit(CHAMPION).alias("variant"))
+
+
 def lookup(settings: Settings, archive: Archive, inference_id: str) -> Found | None:
     """Return the prediction with `inference_id` of whichever product made it, or None.
 
+    The bytes of the sealed window that holds it are not compared; whoever shows it as a proof compares them.
+
     Raises:
         ValueError: If `inference_id` is none.
-        BrokenEvidence: If it is not found, and a log that may have held it is damaged.
+        BrokenEvidence: If it is not found, and a log or a sealed window that may have held it is damaged.
     """
     damaged: list[BrokenEvidence] = []
     at = time_of(parse(inference_id).request)
     for product in read_catalogue(settings.defs).products.values():
         if at < product.grid.bounds(product.grid.key(product.grid.start))[0]:
             continue
-        window = product.grid.key(at)
-        for partition, record in archive.heads(product.name, Stage.PREDICTIONS).items():
-            if parse_partition(partition)[1] != window:
-                continue
-            held = archive.held(record)
-            row = archive.table(held, "predictions").filter(pl.col("inference_id") == inference_id)
-            if row.height:
-                return Found(product=product, row=row.row(0, named=True), sealed=held)
+        if (found := sealed(archive, product, inference_id)) is not None:
+            return found
+        scored = find_scored(settings, archive, product, inference_id)
+        if scored is not None:
+            return Found(product=product, row=scored[0], sealed=scored[1])
         unsealed = find(settings.serving(product.name), product.grid, inference_id)
         if unsealed is not None:
             return Found(product=product, row=unsealed.row(0, named=True), sealed=None)
-        damaged += _damaged(settings.serving(product.name) / "log" / window)
+        damaged += _damaged(settings.serving(product.name) / "log" / product.grid.key(at))
+        damaged += _changed(archive, product, at)
     if damaged:
         raise damaged[0]
     return None
+
+
+def sealed(archive: Archive, product: ModelProduct, inference_id: str) -> Found | None:
+    """Return the prediction with `inference_id` if it is in a sealed window, reading one group of its rows.
+
+    Raises:
+        ValueError: If `inference_id` is none.
+        BrokenEvidence: If the window is damaged so that it cannot be read.
+    """
+    for held in _sealed_at(archive, product, time_of(parse(inference_id).request)):
+        row = archive.scan(held, "predictions", lambda rows: rows.filter(pl.col("inference_id") == inference_id))
+        if row.height:
+            return Found(product=product, row=row.row(0, named=True), sealed=held)
+    return None
+
+
+def _sealed_at(archive: Archive, product: ModelProduct, at: datetime) -> Iterator[Held]:
+    """Yield the records of the window that `at` lies in, of segments that are no longer declared too."""
+    window = product.grid.key(at)
+    for partition in archive.partitions(product.name, Stage.PREDICTIONS):
+        if parse_partition(partition)[1] == window:
+            held = archive.head(Place(product=product.name, stage=Stage.PREDICTIONS, partition=partition))
+            if held is not None:
+                yield held
+
+
+def _changed(archive: Archive, product: ModelProduct, at: datetime) -> Iterator[BrokenEvidence]:
+    """Yield what is wrong with the sealed tables of the window that `at` lies in."""
+    for held in _sealed_at(archive, product, at):
+        try:
+            archive.data(held, "predictions")
+        except BrokenEvidence as problem:
+            yield problem
 
 
 def _damaged(folder: Path) -> Iterator[BrokenEvidence]:

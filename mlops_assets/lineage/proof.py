@@ -10,6 +10,9 @@ from mlops_assets.lineage.walk import Walk
 TITLES = {
     "promote": "APPROVED",
     "rollback": "APPROVED",
+    "traffic": "TRIED",
+    "withdraw": "TAKEN BACK",
+    "verdict": "COMPARED",
     "approve": "AGREED",
     "reject": "REJECTED",
     "waive": "WAIVED",
@@ -20,6 +23,8 @@ TITLES = {
 class PredictionFacts(Struct, frozen=True, kw_only=True):
     """A prediction as it was logged. `sealed` is false while it is only in the endpoint's log.
 
+    `hidden` are the inputs that the log does not hold, with the hash that it has instead, or None.
+
     `decision` says whether it was acted on; None where the model has no `threshold` of its own.
     """
 
@@ -29,6 +34,7 @@ class PredictionFacts(Struct, frozen=True, kw_only=True):
     segment: str
     key: str | None
     input: dict[str, Json]
+    hidden: dict[str, str | None] = msgspec.field(default_factory=dict[str, str | None])
     output: float
     threshold: float | None = None
     decision: bool | None = None
@@ -140,9 +146,12 @@ def trace_lines(proof: Proof) -> list[str]:
     """Return the proof for people."""
     lines: list[str] = []
     if made := proof.prediction:
-        lines.append(f"PREDICTION  {made.id}  {made.at}  {made.product}[{made.segment}]")
+        lines.append(f"PREDICTION  {made.id}  {made.at}  {made.product}[{made.segment}]  by the {made.variant}")
         acted = "" if made.decision is None else f"  {'' if made.decision else 'not '}acted on (from {made.threshold})"
         lines.append(f"            output {made.output:.6g}{acted}  deployment {made.deployment[:16]}…")
+        if made.hidden:
+            shown = ", ".join(f"{name} ({'hashed' if each else 'left out'})" for name, each in made.hidden.items())
+            lines.append(f"            personal, and not in the log: {shown}; so `replay` cannot compute it again")
     if model := proof.model:
         lines += _model_lines(model)
     for title, rows in (("DATA", proof.data), ("LABELS", proof.labels)):
@@ -156,7 +165,7 @@ def trace_lines(proof: Proof) -> list[str]:
         for check in proof.checks
         if not check.passed
     ]
-    return [*lines, *_verdict_lines(proof)]
+    return [*lines, *verdict_lines(proof)]
 
 
 def _model_lines(model: ModelFacts) -> list[str]:
@@ -180,7 +189,8 @@ def _act_line(act: ApprovalFacts) -> str:
     return f"{title:11} {act.at[:19]} by {act.by}{proof}{what}{until}: {act.reason}"
 
 
-def _verdict_lines(proof: Proof) -> list[str]:
+def verdict_lines(proof: Proof) -> list[str]:
+    """Return whether a proof holds, and under it what is broken or was not verified."""
     why = "a model's origin is unknown" if len(proof.walked.unverified) > proof.walked.unread else ""
     left = "what follows was not re-hashed for lack of time (--verify does)" if proof.walked.unread else ""
     said = {

@@ -17,19 +17,24 @@ from mlops_assets.lineage.proof import (
     SnapshotFacts,
     Trigger,
 )
+from mlops_assets.lineage.scored import behind
 from mlops_assets.lineage.walk import Walk, walk
 from mlops_assets.product import Stage
 from mlops_assets.registry.adoption.adopted import UNKNOWN, is_adopted
+from mlops_assets.serving.log.personal import HASHED
+from mlops_assets.serving.scoring.table import TABLE
 from mlops_assets.settings import Settings
 from mlops_assets.training.model import decode_spec
 from mlops_assets.windows import ALL
 
 FORMS = "an inference id, product@version, a record id, or product/stage[partition]"
-DATA = ("source", Stage.DATASET, Stage.FEATURES, Stage.PREDICTIONS)
+DATA = ("source", Stage.DATASET, Stage.FEATURES, TABLE, Stage.SCORES, Stage.PREDICTIONS)
 
 
 def trace(settings: Settings, ref: str, *, budget_s: float | None) -> Proof:
     """Return the proof for `ref`; tables are re-hashed for `budget_s` seconds, None for all of them.
+
+    The sealed window that holds a prediction always is: nothing else vouches for the prediction's row.
 
     Raises:
         LookupError: If there is nothing of that name.
@@ -42,7 +47,8 @@ def trace(settings: Settings, ref: str, *, budget_s: float | None) -> Proof:
         proof.prediction = _prediction(found)
     for root in roots:
         whole = found is None or root == roots[-1]  # a deployment leads to the models of other segments too
-        walk(archive, root, budget_s=budget_s, ancestors=whole, into=proof.walked)
+        vouches = found is not None and found.sealed is not None and root == found.sealed.id
+        walk(archive, root, budget_s=None if vouches else budget_s, ancestors=whole, into=proof.walked)
     _verify_journal(archive, proof.walked)
     verify_acts(archive, proof.walked)
     _fill(archive, proof)
@@ -83,7 +89,8 @@ def _resolve_prediction(settings: Settings, archive: Archive, ref: str) -> tuple
     if registered is None or registered.record is None:
         raise BrokenEvidence(str(archive.ledger.chain.path), f"no registration of {found.product.name}@{found.version}")
     sealed = [found.sealed.id] if found.sealed else []
-    return "prediction", [*sealed, found.deployment, registered.record], found
+    scored = behind(archive, found.row, found.sealed)
+    return "prediction", [*sealed, *scored, found.deployment, registered.record], found
 
 
 def _known(archive: Archive, record_id: str) -> str:
@@ -124,8 +131,9 @@ def _prediction(found: Found) -> PredictionFacts:
         input={
             name.removeprefix("input."): msgspec.to_builtins(v) for name, v in row.items() if name.startswith("input.")
         },
+        hidden={name.removeprefix(HASHED): str(v) for name, v in row.items() if name.startswith(HASHED) and v},
         output=float(str(row["output"])),
-        variant="champion",
+        variant=found.variant,
         model_version=found.version,
         deployment=found.deployment,
         sealed=found.sealed is not None,
@@ -153,13 +161,14 @@ def _fill(archive: Archive, proof: Proof) -> None:
 
 
 def _decided(archive: Archive, made: PredictionFacts, model: Held) -> PredictionFacts:
-    """Return the prediction with what its model's threshold makes of it, as the endpoint said it."""
+    """Return the prediction with what its threshold makes of it, as the endpoint said it, and what the log hides."""
     try:
-        threshold = decode_spec(archive.data(model, "spec")).threshold
+        spec = decode_spec(archive.data(model, "spec"))
     except BrokenEvidence:  # the walk has told it
         return made
-    decision = None if threshold is None else made.output >= threshold
-    return msgspec.structs.replace(made, threshold=threshold, decision=decision)
+    decision = None if spec.threshold is None else made.output >= spec.threshold
+    hidden = {name: made.hidden.get(name) for name in spec.inputs if name not in made.input}
+    return msgspec.structs.replace(made, threshold=spec.threshold, decision=decision, hidden=hidden)
 
 
 def _model(archive: Archive, model: Held) -> tuple[ModelFacts, list[ApprovalFacts]]:

@@ -14,6 +14,7 @@ from mlops_assets.evidence.step import parse
 from mlops_assets.features.transform import Transform
 from mlops_assets.intake.functions import BROKEN_CODE
 from mlops_assets.intake.ingest import SOURCE, part
+from mlops_assets.monitoring.beside import predictions_of, speaking
 from mlops_assets.monitoring.same_test import Window
 from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.serving.log.sealed import FEATURE, INPUT
@@ -30,7 +31,7 @@ class CodeFails(Exception):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Served:
-    """What the judged version answered in one monitoring window, and the record that holds it."""
+    """The rows of one monitoring window that speak for the judged version, and the record that holds them."""
 
     key: str
     held: Held
@@ -133,17 +134,19 @@ def read_case(product: ModelProduct, archive: Archive, counted: Held, verdict: V
         BrokenEvidence: If a record or table behind it is missing or changed.
     """
     segment, window = parse(counted.record.place.partition)
-    version = int(str(counted.record.facts["version"]))
+    version, model = int(str(counted.record.facts["version"])), archive.held(counted.record.state["model"])
     served: list[Served] = []
     for key in reversed(product.grid.before(window, verdict.over + SKIPPED)):
         place = Place(product=product.name, stage=Stage.PREDICTIONS, partition=f"{segment}|{key}")
         held = archive.held(counted.record.inputs[0].record) if key == window else archive.head(place)
-        rows = archive.table(held, "predictions").filter(pl.col("version") == version) if held else pl.DataFrame()
+        personal = product.endpoint.personal
+        rows = pl.DataFrame()
+        if held:
+            rows = speaking(archive, model, version, predictions_of(archive, held), personal=personal)
         if held and rows.height:
             served.insert(0, Served(key=key, held=held, rows=rows))
         if len(served) == verdict.over:
             break
-    model = archive.held(counted.record.state["model"])
     return Case(
         product=product,
         archive=archive,

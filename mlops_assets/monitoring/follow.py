@@ -1,13 +1,14 @@
 """Which closed windows of traffic are not sealed yet, or have labels that came since."""
 
 import os
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
 
 from mlops_assets.evidence.archive import Archive
+from mlops_assets.evidence.clock import product_now
 from mlops_assets.evidence.content import content_root
 from mlops_assets.evidence.records import BrokenEvidence, Place, digest
 from mlops_assets.evidence.settled import Settled
@@ -16,12 +17,13 @@ from mlops_assets.monitoring.late_labels import relabelled
 from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.serving.log.outcomes import outcomes
 from mlops_assets.serving.log.seal import closed_windows, unsealed
+from mlops_assets.serving.scoring.sealing import scored_partitions, unsealed_scores
 from mlops_assets.settings import Settings
 from mlops_assets.windows import ALL, Grid
 
 NEVER = (0, 0)
 NEW, LATE_FILE, LATE_OUTCOMES = "closed window", "a log file that came late", "new outcomes"
-LATE_LABELS, UNFINISHED = "new labels by key", "sealed, but not judged"
+LATE_LABELS, UNFINISHED, SCORED = "new labels by key", "sealed, but not judged", "new scores"
 
 
 def sealable(
@@ -70,6 +72,8 @@ def _todo(
         return LATE_OUTCOMES
     if unsealed(settings.serving(product.name), window, segment):
         return LATE_FILE
+    if unsealed_scores(archive, settings.serving(product.name), partition, sealed):
+        return SCORED
     roots = {sealed.record.root, sealed.record.output("outcomes").root}
     if drift is None or quality is None or not roots <= {source.root for source in quality.record.inputs}:
         return UNFINISHED
@@ -84,12 +88,15 @@ def _states(product: ModelProduct, settings: Settings, archive: Archive, now: da
     folder, grid = settings.serving(product.name), product.grid
     labels = archive.stamps(product.name, Stage.ANNOTATIONS)
     kinds = [(path, _names(path)) for path in (str(folder / "log"), str(folder / "outcomes"))]
-    for window in closed_windows(folder, grid, now, product.monitor.grace.total_seconds()):
-        files = [_sizes(f"{path}/{window}") if window in windows else [] for path, windows in kinds]
-        learned = _data_window(grid, product.windows, window)
-        for segment in segments:
-            state = repr((files, labels.get(f"{segment}|{learned}")))
-            yield f"{segment}|{window}", digest(state.encode())[:16]
+    scored = scored_partitions(archive, product, folder, product_now(folder, now))
+    closed = closed_windows(folder, grid, now, product.monitor.grace.total_seconds())
+    partitions = {f"{segment}|{window}" for window in closed for segment in segments}
+    sizes = cache(partial(_all_sizes, kinds))
+    for partition in partitions | {each for each in scored if parse(each)[0] in segments}:
+        segment, window = parse(partition)
+        own = [scored[partition]] if partition in scored else []  # none where nothing is ever scored
+        state = repr((sizes(window), labels.get(f"{segment}|{_data_window(grid, product.windows, window)}"), *own))
+        yield partition, digest(state.encode())[:16]
 
 
 @cache
@@ -104,6 +111,10 @@ def _reported(folder: Path, window: str) -> str:
 
 def _names(folder: str) -> set[str]:
     return set(os.listdir(folder)) if os.path.exists(folder) else set()
+
+
+def _all_sizes(kinds: Sequence[tuple[str, Collection[str]]], window: str) -> list[list[tuple[str, int]]]:
+    return [_sizes(f"{path}/{window}") if window in windows else [] for path, windows in kinds]
 
 
 def _sizes(folder: str) -> list[tuple[str, int]]:

@@ -64,6 +64,17 @@ def late_labels(archive: Archive, product: ModelProduct, predictions: Held, rows
     return LateLabels(outcomes=outcomes, by_key=_labels_of(archive, held, keys), held=held)
 
 
+def labelled(
+    archive: Archive, product: ModelProduct, partition: str, rows: pl.DataFrame, outcomes: pl.DataFrame
+) -> pl.DataFrame:
+    """Return `rows` of a window, sealed or not, with what has come in for them by now, as `with_labels` does."""
+    place = label_place(product, partition)
+    keys = _without_outcome(rows, outcomes)
+    held = archive.head(place) if place and len(keys) else None
+    by_key = _NONE if held is None or held.record.failed else _labels_of(archive, held, keys)
+    return with_labels(rows, outcomes=outcomes, labels=by_key).with_columns(pl.col("label").cast(pl.String))
+
+
 def relabelled(archive: Archive, product: ModelProduct, predictions: Held, performance: Held) -> str | None:
     """Return what names the labels by key of a window, if they are no longer those that its quality was made of."""
     place = label_place(product, predictions.record.place.partition)

@@ -44,6 +44,8 @@ def origin_of(product: ModelProduct, archive: Archive, counted: Held, verdict: V
     """Return where the shift behind `verdict` on the profile `counted` entered; None if there is none to explain."""
     if verdict.state != "drift" or verdict.kind not in EXPLAINED:
         return None
+    if product.endpoint.personal:
+        return unknown(f"the log does not hold {', '.join(product.endpoint.personal)}, so no ancestor is compared")
     try:
         case = read_case(product, archive, counted, verdict)
         adopted = unknown("the model was adopted, and nobody knows the rows that it learned from")

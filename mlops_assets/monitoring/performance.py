@@ -12,6 +12,7 @@ from mlops_assets.monitoring.quality import measured
 from mlops_assets.monitoring.value import worth
 from mlops_assets.parts import Value
 from mlops_assets.registry.criteria.worth import acts_from
+from mlops_assets.serving.log.sealed import PROBABILITY
 from mlops_assets.training.intervals import Measured
 from mlops_assets.training.model import ModelSpec, label_codes
 from mlops_assets.training.reference import FEWEST, logged_losses
@@ -59,9 +60,17 @@ def performance(labelled: pl.DataFrame, spec: ModelSpec, *, value: Value | None 
     outputs = labelled["output"].to_numpy()
     known = np.isfinite(codes)
     matured, given = int(known.sum()), labelled.height - labelled["label"].null_count()
-    metrics = measured(spec.task, codes, outputs, seed=seed)
+    metrics = measured(spec.task, codes, outputs, probabilities=_probabilities(labelled, spec), seed=seed)
     if value is not None:
         threshold = acts_from(spec.threshold, value)
         metrics |= worth(value, codes[known], outputs[known], rows=labelled.height, threshold=threshold)
     quality = Quality(rows=labelled.height, matured=matured, foreign=given - matured, metrics=metrics)
     return Performance(quality=quality, codes=codes, losses=logged_losses(spec.task, codes[known], outputs[known]))
+
+
+def _probabilities(labelled: pl.DataFrame, spec: ModelSpec) -> Floats | None:
+    """Return what was said of each of several classes, NaN where it was not logged; None where it never was."""
+    names = [PROBABILITY + name for name in spec.classes]
+    if spec.task != "multiclass" or not set(names) <= set(labelled.columns):
+        return None
+    return labelled.select(pl.col(names).fill_null(float("nan"))).to_numpy()

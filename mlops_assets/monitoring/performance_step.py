@@ -11,6 +11,7 @@ from mlops_assets.evidence.archive import Built, Held
 from mlops_assets.evidence.code import code_id
 from mlops_assets.evidence.records import Check, Input, Json, Recipe
 from mlops_assets.evidence.step import Prepared
+from mlops_assets.monitoring.beside import predictions_of
 from mlops_assets.monitoring.estimates import Estimates, estimates
 from mlops_assets.monitoring.groups import Compared, compared
 from mlops_assets.monitoring.late_labels import LateLabels, late_labels, with_labels
@@ -36,7 +37,7 @@ class PerformanceStep(Watch):
     def prepare(self, partition: str) -> Prepared:
         """Return the recipe: the sealed rows, the outcomes so far, and the labels that have come by key."""
         predictions = self.input(Stage.PREDICTIONS, partition)
-        rows = self.archive.table(predictions, "predictions")
+        rows = predictions_of(self.archive, predictions)
         version, model = self.judged(predictions, rows)
         late = late_labels(self.archive, self.product, predictions, rows)
         inputs = [predictions.as_input(), predictions.as_input("outcomes"), *late.inputs, model.as_input()]

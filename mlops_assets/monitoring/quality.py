@@ -1,7 +1,6 @@
 """Labels and the outputs that were logged -> every metric of a window, with its interval and its maturity.
 
-The log keeps one number of a prediction: the probability of the positive class, the value, or the place of the
-likeliest class. So of several classes there is no log loss, no AUC and no calibration.
+Of several classes there is log loss where the log holds all of their probabilities, and no AUC and no calibration.
 """
 
 import numpy as np
@@ -19,8 +18,12 @@ Floats = NDArray[np.float64]
 Metrics = dict[str, Measured]
 
 
-def measured(task: Task, codes: Floats, outputs: Floats, *, seed: int = 0) -> Metrics:
+def measured(
+    task: Task, codes: Floats, outputs: Floats, *, probabilities: Floats | None = None, seed: int = 0
+) -> Metrics:
     """Return the metrics of a window's predictions; `codes` are labels as the model counts them, NaN where unknown.
+
+    `probabilities` are those of several classes, shape (rows, classes), NaN where the log does not hold them.
 
     What is not defined (no label yet, AUC of a single class) is left out. A metric is about all rows of the window, but
     precision about those that were called positive.
@@ -31,6 +34,9 @@ def measured(task: Task, codes: Floats, outputs: Floats, *, seed: int = 0) -> Me
         found = _errors(labels, given, rows)
     elif task == "multiclass":
         found = _classes(labels, given, rows, seed)
+        if probabilities is not None:
+            told = known & np.isfinite(probabilities).all(axis=1)
+            found["log_loss"] = mean(losses("multiclass", codes[told], probabilities[told]), rows=rows)
     else:
         found = _binary(labels, given, rows, called=int((outputs >= CALLED).sum()))
     return {name: each for name, each in found.items() if each is not None}

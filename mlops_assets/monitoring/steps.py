@@ -1,5 +1,6 @@
 """Sealed predictions -> the window's profile, and the verdict on it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,13 +15,16 @@ from mlops_assets.evidence.archive import Built, Held
 from mlops_assets.evidence.code import code_id
 from mlops_assets.evidence.records import Check, Json, Recipe, Struct
 from mlops_assets.evidence.step import NotReady, Prepared, Step, parse
+from mlops_assets.monitoring.beside import champions, predictions_of, speaking
 from mlops_assets.monitoring.origin import origin_of
 from mlops_assets.monitoring.profile import observed, profile
+from mlops_assets.monitoring.same_test import narrowed
 from mlops_assets.product import Stage
 from mlops_assets.training.bins import Counts
 from mlops_assets.training.reference import FEWEST, Reference
 
 EVIDENCE = "evidence"
+NOT_JUDGED = "not_judged"  # personal columns
 LOOK_BACK = 7  # windows; a pause longer than that begins anew
 
 
@@ -31,9 +35,10 @@ class Watch(Step):
     def judged(self, predictions: Held, rows: pl.DataFrame) -> tuple[int, Held]:
         """Return version and record of the model that the window is judged by.
 
-        That is the newest one with enough rows, else the one with most; a window without rows goes to the champion.
+        That is the newest champion with enough rows, else the one with most; a window without rows of one, be it that
+        a canary answered all, goes to the champion of today.
         """
-        counts = rows.group_by("version").len().sort("version", descending=True)
+        counts = champions(rows).group_by("version").len().sort("version", descending=True)
         enough = counts.filter(pl.col("len") >= FEWEST)
         chosen = enough if enough.height else counts.sort("len", descending=True)
         ledger, segment = self.archive.ledger, parse(predictions.record.place.partition)[0]
@@ -63,14 +68,15 @@ class Watch(Step):
                 return found
         return None
 
-    def reference(self, model: Held) -> Reference:
-        """Return what the model's training saw."""
-        return msgspec.json.decode(self.archive.data(model, "reference"), type=Reference)
+    def reference(self, model: Held, without: Sequence[str] = ()) -> Reference:
+        """Return what the model's training saw, but for the columns that the log does not hold."""
+        known = msgspec.json.decode(self.archive.data(model, "reference"), type=Reference)
+        return narrowed(known, [name for name in known.bins.columns if name not in without]) if without else known
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProfileStep(Watch):
-    """Exact counts and a whylogs profile of the rows that the judged model answered."""
+    """Exact counts and a whylogs profile of the rows that speak for the judged model."""
 
     @property
     def stage(self) -> Stage:
@@ -80,28 +86,35 @@ class ProfileStep(Watch):
     def prepare(self, partition: str) -> Prepared:
         """Return the recipe: the sealed rows, and the model whose bins they are counted over."""
         predictions = self.input(Stage.PREDICTIONS, partition)
-        rows = self.archive.table(predictions, "predictions")
+        rows = predictions_of(self.archive, predictions)
         version, model = self.judged(predictions, rows)
         recipe = Recipe(
             place=self.place(partition),
             inputs=[(str(predictions.record.place), predictions.record.root)],
             state={"model": model.id},
-            code=code_id("mlops_assets.monitoring.profile"),
+            params={"personal": [*personal]} if (personal := self.product.endpoint.personal) else {},
+            code=code_id("mlops_assets.monitoring.profile", "mlops_assets.monitoring.beside"),
         )
         build = partial(self._build, partition, rows, version, model)
         return Prepared(recipe=recipe, inputs=[predictions.as_input(), model.as_input()], build=build)
 
     def _build(self, partition: str, rows: pl.DataFrame, version: int, model: Held) -> Built:
         start, _ = self.product.grid.bounds(parse(partition)[1])
-        mine = rows.filter(pl.col("version") == version)
-        made = profile(observed(mine), self.reference(model).bins, at=start)
-        others = rows.height - mine.height
-        counted: dict[str, Json] = {"profiled": made.counts.rows, "of_other_versions": others, "logged": rows.height}
+        seen = speaking(self.archive, model, version, rows, personal=self.product.endpoint.personal)
+        hidden = sorted(self.product.endpoint.personal)
+        made = profile(observed(seen), self.reference(model, hidden).bins, at=start)
+        others = rows.height - seen.height
+        counted: dict[str, Json] = {
+            "profiled": made.counts.rows,
+            "scored_again": seen.filter(pl.col("version") != version).height,
+            "of_other_versions": others,
+            "logged": rows.height,
+        }
         check = Check(name="rows_are_the_logs", passed=made.counts.rows + others == rows.height, facts=counted)
         return Built(
             outputs={"counts": (msgspec.json.encode(made.counts), "json"), "whylogs": (made.whylogs, "bin")},
             checks=(check,),
-            facts={"version": version, **counted},
+            facts={"version": version, **counted, **({NOT_JUDGED: list[Json](hidden)} if hidden else {})},
         )
 
 
@@ -133,8 +146,12 @@ class DriftStep(Watch):
         live = msgspec.json.decode(self.archive.data(counted, "counts"), type=Counts)
         carried = msgspec.json.decode(self.archive.data(before, EVIDENCE), type=Evidence) if before else None
         phase = self.product.grid.phase(parse(partition)[1])
-        found = judge(live, self.reference(model), phase=phase, carried=carried)
+        hidden = msgspec.convert(counted.record.facts.get(NOT_JUDGED, []), list[str])
+        found = judge(live, self.reference(model, hidden), phase=phase, carried=carried)
         verdict = found.verdict
+        if hidden:
+            said = f"{verdict.words}; not judged, since the log does not hold them: {', '.join(hidden)}"
+            verdict = msgspec.structs.replace(verdict, words=said)
         origin = origin_of(self.product, self.archive, counted, verdict)
         version = counted.record.facts["version"]
         return verdict_built(verdict, "no_drift", {"version": version}, evidence=found.evidence, origin=origin)

@@ -6,10 +6,10 @@ from typing import Literal
 
 from mlops_assets.catalogue import read_catalogue
 from mlops_assets.evidence.archive import Archive
-from mlops_assets.evidence.ledger import Act, Ledger, moves_of, stamp
+from mlops_assets.evidence.ledger import Act, stamp
 from mlops_assets.evidence.signed import person
 from mlops_assets.operations.foreground import foreground
-from mlops_assets.product import ModelProduct
+from mlops_assets.serving.ramp.acts import roll_back as moved_back
 from mlops_assets.settings import Settings
 
 
@@ -25,48 +25,14 @@ def hold(settings: Settings, name: str, *, kind: Literal["pause", "resume"], rea
 
 
 def roll_back(settings: Settings, name: str, *, to: int | None, segment: str | None, reason: str) -> Iterator[str]:
-    """Make an earlier version champion again, deploy it, and yield what was done.
+    """Make an earlier version champion again, end what answers beside it, and yield what was done.
+
+    It is served before anything else is done; then Dagster is shown the deployment.
 
     Raises:
         LookupError: If the segment, the version, or an earlier champion does not exist.
     """
     product = read_catalogue(settings.defs).product(name)
-    if segment is not None and segment not in product.segments:
-        raise LookupError(f"no segment {segment!r}; known segments: {', '.join(product.segments)}")
-    ledger = Archive(settings.home).ledger
-    moved = [_moved(ledger, product, s, to, reason) for s in ([segment] if segment else product.segments)]
-    if not any(moved):
-        raise LookupError(
-            f"{name}: nothing to roll back to: no segment has had {f'version {to}' if to else 'two champions'}"
-        )
-    yield from (line for line in moved if line)
+    yield from moved_back(settings, product, to=to, segment=segment, by=person(), reason=reason)
     ran = foreground(settings).run(f"{name}_deploy", None)
     yield "deployed" if ran.success else f"not deployed: {'; '.join(ran.problems)}"
-
-
-def _moved(ledger: Ledger, product: ModelProduct, segment: str, to: int | None, reason: str) -> str | None:
-    current = ledger.champion(product.name, segment)
-    if current is None:
-        return None
-    held = moves_of(ledger.acts(product.name), segment)
-    wanted = to if to is not None else ledger.predecessor(product.name, segment)
-    target = next((act for act in reversed(held) if act.version == wanted), None)
-    if target is None or target.version == current.version:
-        return None
-    ledger.move_champion(
-        Act(
-            kind="rollback",
-            product=product.name,
-            segment=segment,
-            version=target.version,
-            record=target.record,
-            by=person(),
-            reason=reason,
-            at=stamp(datetime.now(UTC)),
-            facts=target.facts,
-        ),
-        expected=current.version,
-    )
-    unasked = product.approval is not None and not target.facts.get("approvals")
-    note = f"; nobody was asked to approve {product.name}@{target.version} when it was promoted" if unasked else ""
-    return f"{product.name}[{segment}]: champion {current.version} -> {target.version} ({reason}){note}"

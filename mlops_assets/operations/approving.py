@@ -134,4 +134,4 @@ def decided(settings: Settings, archive: Archive, product: ModelProduct, act: Ac
         state = "deployed" if ran.success else f"not deployed: {'; '.join(ran.problems)}"
         return Answered(lines=(first, f"{name}[{act.segment}]: champion {act.version}, {state}"), good=ran.success)
     said = gate_answer(archive, product, partition) if ran.success else "; ".join(ran.problems)
-    return Answered(lines=(first, f"{name}@{act.version}: {said}"), good=said.startswith("wait"))
+    return Answered(lines=(first, f"{name}@{act.version}: {said}"), good=said.startswith(("wait", "ramp")))

@@ -56,8 +56,8 @@ def backfill(
             print(f"{todo.job:8} {todo.partition:32} {todo.why}")
         print(f"{len(data)} data and {len(models)} model runs to make; nothing was run")
         return 0
-    failed = _run(settings, product, data)
-    failed += _run(settings, product, list(_models(product, settings, chosen, stage)))
+    failed = run_all(settings, product, data)
+    failed += run_all(settings, product, list(_models(product, settings, chosen, stage)))
     unserved = [] if stage in tuple(DATA) else list(_unserved(Archive(settings.home), product, chosen))
     if not failed:
         print("\n".join(unserved) or f"{name}: everything is up to date ({len(chosen)} partitions)")
@@ -126,7 +126,7 @@ def _model_partitions(product: ModelProduct, partitions: list[str], stage: str |
     return list(newest.values())
 
 
-def _run(settings: Settings, product: ModelProduct, todos: list[Todo]) -> int:
+def run_all(settings: Settings, product: ModelProduct, todos: list[Todo]) -> int:
     """Execute `todos` and return how many failed; a failed one stops nothing but what depends on it."""
     if not todos:
         return 0

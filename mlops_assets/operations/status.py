@@ -11,12 +11,14 @@ from mlops_assets.evidence.clock import product_now
 from mlops_assets.evidence.records import BrokenEvidence, Struct
 from mlops_assets.evidence.step import parse
 from mlops_assets.intake.declared import check_source
+from mlops_assets.operations.trials import trials
 from mlops_assets.operations.why import Drifts, drift_times, drift_words
 from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.registry.people.pending import Pending, pending
 from mlops_assets.registry.people.people import check_roles, read_people
 from mlops_assets.retraining.reading import Reading
 from mlops_assets.retraining.stored import Stored
+from mlops_assets.serving.scoring.table import check_table
 from mlops_assets.serving.workers import live_workers
 from mlops_assets.settings import Settings
 
@@ -25,7 +27,7 @@ class SegmentStatus(Struct, frozen=True, kw_only=True):
     """One segment: who serves, how new the data is, what the newest window's verdict and the latest decision say.
 
     `drifts` says how many were found, and how soon they were found and repaired; None before the first. `waits` names
-    the candidates that people have to agree to.
+    the candidates that people have to agree to, `beside` who answers beside the champion, and how that stands.
     """
 
     segment: str
@@ -36,6 +38,7 @@ class SegmentStatus(Struct, frozen=True, kw_only=True):
     next: str | None
     drifts: Drifts | None = None
     waits: list[str] = msgspec.field(default_factory=list[str])
+    beside: list[str] = msgspec.field(default_factory=list[str])
 
 
 class ProductStatus(Struct, frozen=True, kw_only=True):
@@ -59,6 +62,7 @@ def validate(settings: Settings) -> list[str]:
         try:
             check_product(product, settings)
             check_source(product, settings.root, files=settings.files(product.name))
+            check_table(product, settings.root)
             check_roles(product, people)
         except (ValueError, BrokenEvidence) as problem:
             problems.append(str(catalogue.wrong(product.name, problem)))
@@ -94,7 +98,7 @@ def status_lines(found: list[ProductStatus]) -> list[str]:
             )
             lines += [f"  {'':12} {each.next}"] if each.next else []
             lines += [f"  {'':12} {drift_words(each.drifts)}"] if each.drifts else []
-            lines += [f"  {'':12} {candidate}" for candidate in each.waits]
+            lines += [f"  {'':12} {line}" for line in (*each.waits, *each.beside)]
     return lines or ["no product is declared; mlops-assets init writes one"]
 
 
@@ -113,7 +117,10 @@ def _status(settings: Settings, product: ModelProduct) -> ProductStatus:
         paused=paused.reason if paused else None,
         alerts=open_words(settings, product.name),
         segments=[
-            _segment(archive, product, segment, latest.get(segment), drifts.get(segment), waiting)
+            msgspec.structs.replace(
+                _segment(archive, product, segment, latest.get(segment), drifts.get(segment), waiting),
+                beside=trials(settings, product, segment),
+            )
             for segment in product.segments
         ],
     )

@@ -69,6 +69,7 @@ class Verdict:
 
     `difference` is by how much the candidate is better (positive for a lower loss too), `lower` and `upper` its 95%
     interval. `superseded`: the champion is newer. `keep`: the candidate is the champion. `wait`: people have to agree.
+    `ramp`: it passed, and is tried on live traffic before it is champion.
     """
 
     answer: Answer

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import pairwise
 from typing import Literal
 
 import polars as pl
 
 from mlops_assets.evidence.archive import Built, Held
+from mlops_assets.evidence.clock import product_now
 from mlops_assets.evidence.code import code_id
-from mlops_assets.evidence.ledger import Act, Conflict, Stopped, moves_of, stamp
+from mlops_assets.evidence.ledger import Act, Conflict, Stopped, stamp
 from mlops_assets.evidence.records import Check, Json, Recipe
 from mlops_assets.evidence.step import NotReady, Prepared, Step, parse
 from mlops_assets.product import Stage
@@ -20,6 +20,7 @@ from mlops_assets.registry.gate import Verdict, Waiver
 from mlops_assets.registry.people.approvals import Case, Standing, agreed, considered, standing, waivers
 from mlops_assets.registry.people.pending import case_of, latest
 from mlops_assets.registry.people.people import People, read_people
+from mlops_assets.registry.ramping import begin, put_aside, ramped
 from mlops_assets.registry.scored import Judged, judged
 
 MAY_HAVE_SEEN = "the champion's origin is unknown, so it may have learned from these very rows"
@@ -75,7 +76,7 @@ class ChampionStep(Step):
         return Seen(registered=registered, acts=acts, people=people, case=case_of(candidate, registered))
 
     def _decide(self, partition: str, candidate: Held, champion: Held | None, seen: Seen) -> Built:
-        """Judge the candidate; if it wins, move the champion. The ledger refuses if somebody moved it meanwhile."""
+        """Judge the candidate; if it wins, promote or ramp it. The ledger refuses if somebody was faster."""
         registered, now = seen.registered, datetime.now(UTC)
         if registered is None:
             raise NotReady(f"{candidate.record.place} is not registered; materialize it again")
@@ -89,9 +90,11 @@ class ChampionStep(Step):
         if champion is not None and is_adopted(champion.record) and found.verdict.champion_value is not None:
             found = replace(found, verdict=replace(found.verdict, reasons=(*found.verdict.reasons, MAY_HAVE_SEEN)))
         where = standing(seen.acts, seen.people, self.product.approval, seen.case, at_last)
-        verdict = _withdrawn(agreed(found.verdict, where), seen.acts, registered)
-        if verdict.promote:
-            self._promote(self._act("promote", partition, registered, verdict, where), champion)
+        verdict = put_aside(agreed(found.verdict, where), seen.acts, registered)
+        verdict = ramped(verdict, self.product) if champion is not None else verdict
+        if verdict.answer in ("promote", "ramp"):
+            act = self._act("promote", partition, registered, verdict, where)
+            self._promote(act, champion, ramps=verdict.answer == "ramp")
         elif verdict.answer in ("refuse", "wait") and _word(seen.acts, candidate) != verdict.answer:
             kind = "wait" if verdict.answer == "wait" else "refuse"
             self.archive.ledger.add(self._act(kind, partition, registered, verdict, where))
@@ -113,7 +116,7 @@ class ChampionStep(Step):
         decision = pl.DataFrame(
             {"answer": [verdict.answer], "reason": ["; ".join(verdict.reasons)], "version": [registered.version]}
         )
-        passed = verdict.answer in ("promote", "keep", "wait")
+        passed = verdict.answer in ("promote", "keep", "wait", "ramp")
         gate = Check(name="gate", passed=passed, severity="warn", blocking=False, facts={"reasons": reasons})
         asked = (_approved(verdict, where),) if self.product.approval else ()
         facts |= asked[0].facts if asked else {}
@@ -142,32 +145,21 @@ class ChampionStep(Step):
             facts={"window": window, **approvals},
         )
 
-    def _promote(self, act: Act, champion: Held | None) -> None:
+    def _promote(self, act: Act, champion: Held | None, *, ramps: bool) -> None:
         current = self.archive.ledger.champion(self.product.name, act.segment or "")
         raced = f"{self.product.name}[{act.segment}]: the champion changed while its candidate was judged; run it again"
         if (current.record if current else None) != (champion.id if champion else None):
             raise NotReady(raced)
         try:
-            self.archive.ledger.move_champion(act, expected=current.version if current else None)
+            if ramps and current is not None:
+                now = product_now(self.settings.serving(self.product.name), datetime.now(UTC))
+                begin(self.archive.ledger, self.product, act, current, now)
+            else:
+                self.archive.ledger.move_champion(act, expected=current.version if current else None)
         except Stopped as problem:
             raise NotReady(f"{problem}; nothing was promoted") from problem
         except Conflict as problem:
             raise NotReady(raced) from problem
-
-
-def _withdrawn(verdict: Verdict, acts: Sequence[Act], registered: Act) -> Verdict:
-    """Return what becomes of a verdict on a version that a person rolled back: only a person puts it back."""
-    found: Act | None = None
-    for before, act in pairwise(moves_of(acts, registered.segment)):
-        if act.record == registered.record:
-            found = None
-        elif act.kind == "rollback" and before.record == registered.record:
-            found = act
-    if found is None or verdict.answer not in ("promote", "wait"):
-        return verdict
-    back = f"mlops-assets rollback {registered.product} --to {registered.version} puts it back"
-    reason = f"{found.by} rolled it back at {found.at[:19]}: {found.reason}; {back}"
-    return replace(verdict, answer="refuse", reasons=(reason, *verdict.reasons))
 
 
 def _waivable(seen: Seen, now: datetime) -> dict[str, Waiver]:

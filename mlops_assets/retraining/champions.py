@@ -8,6 +8,7 @@ from mlops_assets.evidence.archive import Held
 from mlops_assets.evidence.ledger import Act
 from mlops_assets.evidence.records import Json, Recipe, Record
 from mlops_assets.evidence.step import NotReady, parse
+from mlops_assets.evidence.traffic import gates_word
 from mlops_assets.product import ModelProduct
 from mlops_assets.retraining.history import champion_act
 from mlops_assets.retraining.reading import Reading
@@ -72,7 +73,7 @@ def _changed(
         return ()
     if not _differs(recipe, champion.record):
         return ()
-    judged = [act for act in reading.acts() if act.kind in ("promote", "refuse", "wait") and act.segment == segment]
+    judged = [act for act in reading.acts() if gates_word(act) and act.segment == segment]
     tried = reading.held(judged[-1].record or champion.id).record if judged else champion.record
     return _differs(recipe, champion.record) if _differs(recipe, tried) else ()
 

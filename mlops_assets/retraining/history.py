@@ -5,6 +5,7 @@ from datetime import datetime
 
 from mlops_assets.evidence.ledger import Act, moves_of
 from mlops_assets.evidence.records import canonical, digest
+from mlops_assets.evidence.traffic import gates_word, ramp_of, taken_back
 from mlops_assets.product import ModelProduct
 from mlops_assets.retraining.alarms import Training
 from mlops_assets.retraining.state import Ask
@@ -22,19 +23,28 @@ def trainings(
 ) -> Iterator[Training]:
     """Yield the candidates that the gate has decided on, with the alarms that asked for them.
 
-    One that waits for people to approve it has not failed, unless it is rejected later.
+    One that waits for people to approve it, or is tried on live traffic, has not failed, unless it is rejected or taken
+    back later.
     """
     asked = {each.id: tuple(each.alarms) for each in decided}
     registered = {act.record: act for act in acts if act.kind == "register"}
-    judged = [act for act in acts if act.kind in ("promote", "refuse", "wait") and act.segment == segment]
+    judged = [act for act in acts if gates_word(act) and act.segment == segment]
     latest = {act.record: act.kind for act in judged}
     for act in judged:
-        if act.record in registered and (act.kind != "wait" or latest[act.record] == "wait"):
+        open_ = act.kind in ("wait", "traffic")
+        if act.record in registered and (not open_ or latest[act.record] == act.kind):
+            tried = act.kind == "traffic" and taken_back(acts, act.record) is not None
             yield Training(
                 until=_end(product, registered[act.record]),
                 alarms=asked.get(str(registered[act.record].facts.get("decision")), ()),
-                failed=act.kind == "refuse",
+                failed=act.kind == "refuse" or tried,
             )
+
+
+def on_trial(acts: Sequence[Act], segment: str) -> str | None:
+    """Return which candidate of a segment is on its way to become champion, or None."""
+    found = ramp_of(acts, segment)
+    return f"{found.act.product}@{found.version} is tried as {found.name}" if found else None
 
 
 def open_asks(acts: Sequence[Act], segment: str, decided: Sequence[Stored]) -> tuple[Ask, ...]:

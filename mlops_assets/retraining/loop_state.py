@@ -13,7 +13,7 @@ from mlops_assets.retraining.alarms import Alarm, failed_attempts, open_alarms
 from mlops_assets.retraining.asked import RUNS, RunsOf, latest_yes, outstanding, trained
 from mlops_assets.retraining.champions import learned_rows, serving_champion
 from mlops_assets.retraining.decisions import RetrainDecision, decide
-from mlops_assets.retraining.history import dismissed, open_asks, pause, trainings
+from mlops_assets.retraining.history import dismissed, on_trial, open_asks, pause, trainings
 from mlops_assets.retraining.mending import idle
 from mlops_assets.retraining.reading import Reading
 from mlops_assets.retraining.state import Champion, Labelled, LoopState
@@ -93,6 +93,7 @@ def loop_state(
         failed_runs=failed_runs,
         running=running,
         paused=pause(reading.acts()),
+        on_trial=on_trial(reading.acts(), segment),
     )
 
 

@@ -21,6 +21,8 @@ def standing(state: LoopState) -> list[str]:
         found.append("no champion yet: the first model is made by a backfill, not by an alarm")
     if state.running:
         found.append("a retraining of this segment is in progress")
+    if state.on_trial is not None:
+        found.append(f"{state.on_trial}: what comes of that is waited for")
     return found
 
 

@@ -47,6 +47,7 @@ class Ask(Struct, frozen=True, kw_only=True):
 class LoopState(Struct, frozen=True, kw_only=True):
     """All that a decision depends on. `attempts` counts failed candidates per alarm, `paused` is the reason given.
 
+    `on_trial` names the candidate that is on its way to become champion.
     `trainings` are the times of the latest trainings that were decided on, oldest first; `failed_runs` is how often the
     run of the latest one failed, once it is not tried again.
     """
@@ -66,3 +67,4 @@ class LoopState(Struct, frozen=True, kw_only=True):
     failed_runs: int = 0
     running: bool = False
     paused: str | None = None
+    on_trial: str | None = None

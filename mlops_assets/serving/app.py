@@ -1,167 +1,144 @@
-"""The endpoint of one product: paths -> answers, over bare ASGI."""
+"""The edge of an endpoint, over bare ASGI: path -> way, who may go it, what goes wrong on it, and what is counted."""
 
-import asyncio
+import secrets
 import time
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from pathlib import Path
-
-import msgspec
+from collections.abc import Mapping
 
 from mlops_assets.product import ModelProduct
-from mlops_assets.serving import pages
-from mlops_assets.serving.infer import ASIDE, Inference
+from mlops_assets.serving.access.access import Access
+from mlops_assets.serving.description.describing import Describing
+from mlops_assets.serving.events import Events
+from mlops_assets.serving.infer import Inference
 from mlops_assets.serving.log.frames import LogRefused
-from mlops_assets.serving.log.ids import moment
-from mlops_assets.serving.log.outcomes import OutcomeLog, filed_outcomes, labels_of, read_outcomes
-from mlops_assets.serving.metrics import Metrics, log_lag_s
-from mlops_assets.serving.requests.clock import HEADER, Clock, ReplayClock
-from mlops_assets.serving.requests.forms import Forms
+from mlops_assets.serving.metrics import Metrics
 from mlops_assets.serving.requests.http import (
     Answer,
     Gone,
     Receive,
     Scope,
     Send,
-    header,
     json_answer,
     read_body,
     refusal,
     send_answer,
 )
 from mlops_assets.serving.requests.refusal import Refused
+from mlops_assets.serving.ways import CALLER, Way, caller_of, general
 
-_JSON_LENGTH = b"inference-header-content-length"
-_LENGTH_DIGITS = 18
-
-Handler = Callable[[Scope, bytes, int], Awaitable[Answer]]
-
-
-class _Move(msgspec.Struct, forbid_unknown_fields=True):
-    at: str | int
+_RETRY = ((b"retry-after", b"1"),)
+_LONGEST_PATH = 200
 
 
 class App:
-    """An ASGI application. `close` is called with the clock's ms when a window may have ended."""
+    """An ASGI application.
+
+    `access` is None where nobody has to say who asks. While it is `draining` it is not ready.
+    """
 
     def __init__(
-        self,
-        product: ModelProduct,
-        folder: Path,
-        *,
-        clock: Clock,
-        inference: Inference,
-        outcome_log: OutcomeLog,
-        close: Callable[[int], None],
+        self, product: ModelProduct, inference: Inference, ways: Mapping[str, Way], *, events: Events, metrics: Metrics
     ) -> None:
-        """Answer for `product`, whose log is at `folder`."""
-        self._product = product
-        self._folder = folder
-        self._clock = clock
+        """Answer for `product` at `ways`, and say whether it is alive and ready."""
         self._inference = inference
-        self._outcome_log = outcome_log
-        self._close = close
-        self._forms = Forms(product.source.segment)
-        self._metrics = Metrics()
-        model = f"/v2/models/{product.name}"
-        self._paths: dict[str, tuple[str, str, Handler]] = {
-            f"{model}/infer": ("POST", "infer", self._infer),
-            "/invocations": ("POST", "invocations", self._invocations),
-            f"{model}/outcomes": ("POST", "outcomes", self._outcomes),
-            "/": ("GET", "home", self._home),
-            "/metrics": ("GET", "metrics", self._show_metrics),
-            "/v2": ("GET", "metadata", self._server),
-            model: ("GET", "metadata", self._model),
-            "/v2/health/live": ("GET", "health", self._live),
-            "/v2/health/ready": ("GET", "health", self._ready),
-            f"{model}/ready": ("GET", "health", self._ready),
+        self._events = events
+        self._metrics = metrics
+        self._limits = product.endpoint.limits
+        self._longest = self._limits.body
+        self._ways = {
+            **ways,
+            "/v2/health/live": Way("GET", "health", None, self._live),
+            "/v2/health/ready": Way("GET", "health", None, self._ready),
+            f"/v2/models/{product.name}/ready": Way("GET", "health", None, self._ready),
+            "/ping": Way("GET", "health", None, self._ping),
+            "/health": Way("GET", "health", None, self._ping),
         }
-        if isinstance(clock, ReplayClock):
-            self._paths["/v2/clock"] = ("POST", "clock", self._move)
+        self._ways |= Describing(product, inference, self._ways).ways()
+        self.access: Access | None = None
+        self.draining = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         began_ns = time.perf_counter_ns()
         name = "none"
         try:
-            name, handler = self._handler(scope["path"], scope["method"])
-            answer = await handler(scope, await read_body(receive), began_ns)
+            _, name, act, handler = self._way(scope["path"], scope["method"])
+            if self.access is not None and act is not None:
+                scope[CALLER] = self.access.allows(scope, act)
+            answer = await handler(scope, await read_body(receive, self._longest), began_ns)
         except Refused as refused:
-            answer = refusal(refused)
+            answer = self._refused(name, refused)
         except LogRefused as error:
-            answer = refusal(Refused(503, f"not logged, and so not answered: {error}"))
+            answer = self._refused(name, Refused(503, f"not logged, and so not answered: {error}", headers=_RETRY))
         except Gone:
             return
+        except Exception as error:  # what nobody foresaw: the client learns where to look, the connection stays sane
+            answer = self._unforeseen(name, error)
         await send_answer(send, answer)
-        self._metrics.answered(name, answer.status, (time.perf_counter_ns() - began_ns) / 1e9)
+        seconds = (time.perf_counter_ns() - began_ns) / 1e9
+        self._metrics.answered(name, answer.status, seconds)
+        if self._events.requests:
+            self._tell(scope, name, answer, seconds)
 
-    def _handler(self, path: str, method: str) -> tuple[str, Handler]:
-        if path not in self._paths:
-            raise Refused(404, f"no path {path!r}; known: {', '.join(self._paths)}")
-        right, name, handler = self._paths[path]
-        if method != right:
-            raise Refused(405, f"{method} {path}; right is {right}")
-        return name, handler
+    async def busy(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request while there are too many: 429 at once, but to whoever looks after the endpoint."""
+        way = self._ways.get(scope["path"])
+        name = "none" if way is None else way.name
+        if name in ("health", "metrics"):
+            await self(scope, receive, send)
+            return
+        said = f"{self._limits.in_flight} requests are being answered already; right is to come again in 1 s"
+        await send_answer(send, refusal(Refused(429, said, headers=_RETRY)))
+        self._metrics.answered(name, 429, 0.0)
 
-    def _now(self, scope: Scope) -> int:
-        """Return the time of a request; the log's files of windows before it are finished first."""
-        ms = self._clock.read(header(scope, HEADER.encode()))
-        if ms >= self._inference.window_end_ms:
-            self._close(ms)
-        return ms
+    def _way(self, path: str, method: str) -> Way:
+        way = self._ways.get(path) or self._ways.get(general(path))
+        if way is None:
+            raise Refused(404, f"no path {path[:_LONGEST_PATH]!r}; known: {', '.join(self._ways)}")
+        if method != way.method:
+            allowed = ((b"allow", way.method.encode()),)
+            raise Refused(405, f"{method} {path[:_LONGEST_PATH]}; right is {way.method}", headers=allowed)
+        return way
 
-    async def _infer(self, scope: Scope, body: bytes, began_ns: int) -> Answer:
-        length = header(scope, _JSON_LENGTH)
-        if length is not None and (not length.isdigit() or len(length) > _LENGTH_DIGITS):
-            raise Refused(
-                400, f"header Inference-Header-Content-Length: found {length[:60]!r}; right is a number of bytes"
-            )
-        form = self._forms.infer(body, None if length is None else int(length))
-        return await self._inference.answer(form, self._now(scope), began_ns)
+    def _refused(self, name: str, refused: Refused) -> Answer:
+        if refused.status >= 500:
+            self._events.tell("refused", {"path": name, "status": refused.status, "why": str(refused)}, "warning")
+        elif refused.status in (401, 403):
+            self._events.tell("not_let_in", {"path": name, "status": refused.status, "why": str(refused)}, "warning")
+        return refusal(refused)
 
-    async def _invocations(self, scope: Scope, body: bytes, began_ns: int) -> Answer:
-        return await self._inference.answer(self._forms.invocations(body), self._now(scope), began_ns)
+    def _unforeseen(self, name: str, error: Exception) -> Answer:
+        """Return what a client is told of an exception that nobody foresaw: where to find it, and nothing of it."""
+        id_ = secrets.token_hex(8)
+        self._metrics.unforeseen += 1
+        self._events.unforeseen(error, {"path": name, "error_id": id_})
+        said = f"an error of the endpoint, not of the request; its log has it as {id_}"
+        return refusal(Refused(500, said, headers=((b"mlops-error-id", id_.encode()),)))
 
-    async def _outcomes(self, scope: Scope, body: bytes, began_ns: int) -> Answer:
-        ms = self._now(scope)
-        read = read_outcomes(body, labels_of(self._product.label.kind, self._inference.table))
-        if len(read) < ASIDE:
-            windows = filed_outcomes(self._folder, self._product.grid, read)
-        else:
-            windows = await asyncio.to_thread(filed_outcomes, self._folder, self._product.grid, read)
-        self._outcome_log.append(self._inference.ids.new(ms), windows)
-        return json_answer({"accepted": len(read)})
-
-    async def _move(self, scope: Scope, body: bytes, began_ns: int) -> Answer:
-        """Move a replay's clock without a prediction, so that its last window can end."""
-        assert isinstance(self._clock, ReplayClock)
-        if body:
-            try:
-                self._clock.move(str(msgspec.json.decode(body, type=_Move).at))
-            except msgspec.DecodeError as error:
-                raise Refused(400, f'{error}; right is {{"at": "2026-01-31T12:00:00Z"}}') from error
-        ms = self._now(scope)
-        self._close(ms)
-        return json_answer({"clock": moment(ms)})
+    def _tell(self, scope: Scope, name: str, answer: Answer, seconds: float) -> None:
+        """Write the line of one request."""
+        headers, caller = dict(answer.headers), caller_of(scope)
+        self._events.tell(
+            "request",
+            {
+                "path": name,
+                "status": answer.status,
+                "ms": round(seconds * 1000, 3),
+                "inference_id": headers.get(b"mlops-inference-id", b"").decode() or None,
+                "version": headers.get(b"mlops-model-version", b"").decode() or None,
+                "by": None if caller is None else caller.by,
+            },
+        )
 
     async def _live(self, scope: Scope, body: bytes, began_ns: int) -> Answer:
         return json_answer({"live": True})
 
     async def _ready(self, scope: Scope, body: bytes, began_ns: int) -> Answer:
-        ready = bool(self._inference.table.answerers)
-        return json_answer({"ready": ready}, status=200 if ready else 503)
+        """Say whether to send requests here; a table is only set once each of its models is warm."""
+        table = self._inference.table
+        ready = bool(table.answerers) and not self.draining
+        return json_answer({"ready": ready, "deployment": table.deployment}, status=200 if ready else 503)
 
-    async def _server(self, scope: Scope, body: bytes, began_ns: int) -> Answer:
-        return json_answer(pages.server(self._product, self._inference.table))
-
-    async def _model(self, scope: Scope, body: bytes, began_ns: int) -> Answer:
-        return json_answer(pages.model(self._product, self._inference.table))
-
-    async def _home(self, scope: Scope, body: bytes, began_ns: int) -> Answer:
-        return Answer(200, pages.home(self._product, self._inference.table), (), b"text/html; charset=utf-8")
-
-    async def _show_metrics(self, scope: Scope, body: bytes, began_ns: int) -> Answer:
-        ms = self._clock.now_ms()
-        now = datetime.now(UTC) if ms is None else moment(ms)
-        lag_s = log_lag_s(self._folder, self._product.grid, now)
-        return Answer(200, self._metrics.text(self._inference.table, lag_s).encode(), (), b"text/plain; version=0.0.4")
+    async def _ping(self, scope: Scope, body: bytes, began_ns: int) -> Answer:
+        """Say the same as MLflow's scoring server does."""
+        ready = await self._ready(scope, body, began_ns)
+        return Answer(200 if ready.status == 200 else 404, b"\n")

@@ -1,164 +1,253 @@
 """One endpoint process: serve, follow the desired deployment, beat, drain.
 
-It needs nothing but the product's folder and the store. When everything else is down it serves what it has loaded.
+It needs nothing but the product's folder and the store. When everything else is down it serves what it has loaded; when
+the store is down too, it starts from the copies of what it served last.
 """
 
 import asyncio
+import contextlib
+import gc
 import os
 import signal
 import socket
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from types import FrameType
 
 import msgspec
-import uvicorn
 
-from mlops_assets.evidence.store import Store
 from mlops_assets.product import ModelProduct
+from mlops_assets.serving.access.access import Access
+from mlops_assets.serving.access.opening import access_at
 from mlops_assets.serving.app import App
+from mlops_assets.serving.copies import Copying
+from mlops_assets.serving.events import Events, Kept, to_stderr
+from mlops_assets.serving.figures import Figures
+from mlops_assets.serving.forever import Forever
 from mlops_assets.serving.infer import Inference
+from mlops_assets.serving.listening import Listening
+from mlops_assets.serving.log.durable import DurableLog
 from mlops_assets.serving.log.ids import moment
 from mlops_assets.serving.log.outcomes import OutcomeLog
-from mlops_assets.serving.log.writer import LogWriter
+from mlops_assets.serving.log.personal import personal_key
+from mlops_assets.serving.log.writer import SHADOW, LogWriter
+from mlops_assets.serving.metrics import Metrics
+from mlops_assets.serving.page.page import Page, Tracer
+from mlops_assets.serving.predicting import Predicting
+from mlops_assets.serving.ramp.guard import guard
+from mlops_assets.serving.ramp.tend import Tending
 from mlops_assets.serving.requests.clock import Clock, ReplayClock, ServerClock
-from mlops_assets.serving.routing.deploy import DESIRED, read_deployment
-from mlops_assets.serving.routing.router import Loader
+from mlops_assets.serving.routing.deploy import DESIRED, SERVED, read_deployment
+from mlops_assets.serving.routing.follow import Follower
+from mlops_assets.serving.routing.router import Loader, Table
+from mlops_assets.serving.showing import Showing
+from mlops_assets.serving.steering import Steering
+from mlops_assets.serving.warm import warm_here, warm_there
+from mlops_assets.serving.ways import Way
 from mlops_assets.serving.workers import BEAT_S, ClockKind, Registration, Worker
 from mlops_assets.settings import Settings
 
-POLL_S = 0.05
-DRAIN_S = 20
-KEEP_ALIVE_S = 75  # longer than the idle time of common proxies, so that it is they who close
+SHADOW_S = 5.0
+LEAVE_S = 5.0
+SWITCH_S = 0.0005  # a thread that scores a batch, a shadow or a new model gives way ten times sooner than it would
+ACCESS_S = 0.5  # how often the file of names is looked at
+COPIES = "models"
 
 
 def serve(
-    product: ModelProduct, settings: Settings, *, host: str = "127.0.0.1", port: int = 0, clock: ClockKind = "server"
+    product: ModelProduct,
+    settings: Settings,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    clock: ClockKind = "server",
+    kept: Kept = "events",
+    linger_s: float = 0.0,
+    tracer: Tracer | None = None,
 ) -> int:
     """Serve `product` until SIGTERM or SIGINT, then answer what is in flight, finish the log and return 0.
 
-    Port 0 is any free one. Prints one line with the URL once it answers.
+    Port 0 is any free one. Prints one line with the URL once it answers. After a signal it goes on for `linger_s`,
+    but is not ready. `tracer` computes the proofs that its page shows.
 
     Raises:
+        ValueError: If other machines could ask, and nobody would have to say who asks.
         OSError: If the port is taken.
     """
+    access = access_at(host, product.name, settings)
     listening = socket.create_server((host, port), backlog=2048)
     name = socket.gethostname() if host in ("0.0.0.0", "::") else host
     url = f"http://{name}:{listening.getsockname()[1]}"
-    endpoint = _Endpoint(product, settings, url, clock)
+    how = _How(url=url, clock=clock, access=access, kept=kept, linger_s=linger_s, tracer=tracer)
+    endpoint = _Endpoint(product, settings, how)
     with asyncio.Runner(loop_factory=endpoint.server.config.get_loop_factory()) as runner:
         runner.run(endpoint.run(listening))
     return 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class _How:
+    """How an endpoint serves: where, by which clock, to whom, and what it writes and shows."""
+
+    url: str
+    clock: ClockKind
+    access: Access
+    kept: Kept
+    linger_s: float
+    tracer: Tracer | None
+
+
 class _Endpoint:
     """A worker: its clock, its log, its models and its registration."""
 
-    def __init__(self, product: ModelProduct, settings: Settings, url: str, clock: ClockKind) -> None:
+    _refused: str | None = None  # why what is desired is not served, as it was told last
+
+    def __init__(self, product: ModelProduct, settings: Settings, how: _How) -> None:
+        self._product = product
         self._folder = settings.serving(product.name)
-        self._desired = self._folder / DESIRED
-        self._seen: tuple[int, int] | None = None
-        self._loader = Loader(product, Store(settings.home))
-        self._clock: Clock = ReplayClock(product.grid) if clock == "replay" else ServerClock()
-        started = datetime.now(UTC)
-        writer = f"{socket.gethostname()}-{os.getpid()}-{started:%Y%m%dT%H%M%S%f}"
-        worker = Worker(writer=writer, pid=os.getpid(), url=url, clock=clock, started=started)
+        self._clock: Clock = ReplayClock(product.grid) if how.clock == "replay" else ServerClock()
+        self._started = datetime.now(UTC)
+        writer = f"{socket.gethostname()}-{os.getpid()}-{self._started:%Y%m%dT%H%M%S%f}"
+        self._events = Events(product.name, writer, kept=how.kept, write=to_stderr)
+        worker = Worker(writer=writer, pid=os.getpid(), url=how.url, clock=how.clock, started=self._started)
         self._registration = Registration(self._folder, worker)
-        self._log = LogWriter(self._folder / "log", product.grid, writer)
-        self._inference = Inference(product, self._log)
-        app = App(
+        self._log = _log(product, self._folder, writer)
+        self._inference = Inference(product, self._log, LogWriter(self._folder / SHADOW, product.grid, writer))
+        self._copies = Copying(settings.home, self._folder / COPIES, self._from_copy)
+        loader = Loader(product, self._copies, personal_key(product, settings))
+        self._follower = Follower(self._folder, loader, self._registration, self._swap)
+        self._tending = Tending(product, settings)
+        self._threads = max(2, os.cpu_count() or 2)
+        self._pool = ThreadPoolExecutor(self._threads, "batch")
+        self._access = how.access
+        self._metrics = Metrics()
+        self._page = Page(
             product,
+            self._folder,
+            settings.home,
+            writer=writer,
+            clock=self._clock,
+            inference=self._inference,
+            metrics=self._metrics,
+            seen=lambda: self._figures.seen(),
+            tracer=how.tracer,
+        )
+        ways = {**self._asked(writer), **Steering(settings, product, self._events).ways(), **self._page.ways()}
+        self._app = App(product, self._inference, ways, events=self._events, metrics=self._metrics)
+        line = f"{product.name}: serving at {how.url} (clock: {how.clock}, writer: {writer})"
+        self.server = Listening(self._app, product.endpoint.limits, line, events=self._events, linger_s=how.linger_s)
+        self._figures = Figures(
+            grid=product.grid,
+            folder=self._folder,
+            clock=self._clock,
+            inference=self._inference,
+            log=self._log,
+            server=self.server,
+            access=how.access,
+            metrics=self._metrics,
+            started=self._started,
+        )
+
+    def _asked(self, writer: str) -> dict[str, Way]:
+        """Return what answers requests for predictions, and Prometheus'."""
+        predicting = Predicting(
+            self._product,
             self._folder,
             clock=self._clock,
             inference=self._inference,
             outcome_log=OutcomeLog(self._folder / "outcomes", writer),
             close=self._close,
         )
-        self.server = _Server(app, f"{product.name}: serving at {url} (clock: {clock}, writer: {writer})")
+        return {**predicting.ways(), **Showing(lambda: self._figures.text()).ways()}
 
     async def run(self, listening: socket.socket) -> None:
         """Serve until told to stop."""
         signal.signal(signal.SIGTERM, self.server.stop)
         signal.signal(signal.SIGINT, self.server.stop)
-        await self._load()
-        tasks = [asyncio.create_task(self._beat()), asyncio.create_task(self._follow())]
+        asyncio.get_running_loop().set_default_executor(self._pool)
+        self._events.tell("starts", {"pid": os.getpid(), "names": self._access.names if self._access.on else None})
+        self._forget()
+        await self._follower.start()
+        warm_there(self._inference.table, self._pool, self._threads)  # nobody asks yet, so nobody waits
+        sys.setswitchinterval(SWITCH_S)
+        gc.collect()
+        gc.freeze()  # what is loaded stays: to look through it took a full collection 0.1 s, with nobody answered
+        self._let_in()
+        lasting = (self._beat, self._follower.run, self._watch_names, self._guard, self._page.run)
+        self._forever = [Forever(run, self._events) for run in lasting]
         await self.server.serve(sockets=[listening])
-        for task in tasks:
-            task.cancel()
+        for each in self._forever:
+            each.stop()
         self._log.close()
+        self._inference.shadow.stop(SHADOW_S)
         self._registration.stop()
+        self._events.tell("ended", {})
+        _leave()
 
     def _close(self, ms: int) -> None:
-        self._inference.close_until(ms)
-        self._registration.beat(moment(ms))
+        table = self._inference.table
+        until = moment(self._inference.close_until(ms))
+        self._registration.beat(until, counts_of=table.deployment, counts=table.counts())
+
+    def _swap(self, table: Table) -> None:
+        warm_here(table, before=self._inference.table)
+        self._inference.table = table
+        versions = [f"{by.segment}@{by.version} {by.variant}" for by in table.everyone]
+        self._events.tell("serves", {"deployment": table.deployment, "versions": versions})
 
     async def _beat(self) -> None:
         while True:
-            ms = self._clock.now_ms()
-            if ms is None:
-                self._registration.beat(None)
-            else:
-                self._close(ms)
+            ms, table = self._clock.now_ms(), self._inference.table
+            until = None if ms is None else moment(self._inference.close_until(ms))
+            beat = partial(self._registration.beat, until, counts_of=table.deployment, counts=table.counts())
+            await asyncio.to_thread(beat)  # it writes a file, and a slow disk is to hold up no answer
+            if (why := self._registration.worker.error) != self._refused:
+                self._refused = why
+                self._events.tell("deployment_refused" if why else "deployment_fits", {"why": why}, "error")
             await asyncio.sleep(BEAT_S)
 
-    async def _follow(self) -> None:
-        """Load the desired deployment whenever its file is replaced."""
+    async def _guard(self) -> None:
+        """Take back a canary that is worse, with or without Dagster."""
+        tell = partial(self._events.tell, "traffic", level="warning")
+        await guard(self._tending, lambda: self._inference.table.everyone, lambda line: tell({"done": line}))
+
+    async def _watch_names(self) -> None:
         while True:
-            await asyncio.sleep(POLL_S)
-            if _stamp(self._desired) != self._seen:
-                await self._load()
+            await asyncio.sleep(ACCESS_S)
+            self._let_in()
 
-    async def _load(self) -> None:
-        """Load, check and then serve what is desired, off the event loop; if that fails, go on with what there is."""
-        self._seen = _stamp(self._desired)  # before it is read, so that no replacement goes unseen
+    def _let_in(self) -> None:
+        """Follow the file of names; while it is broken, those it named before go on to count."""
         try:
-            deployment = read_deployment(self._folder)
-        except msgspec.DecodeError as error:
-            self._registration.refuses(None, f"{self._desired}: {error}")
-            return
-        if deployment is None:
-            return
-        loading = asyncio.get_running_loop().run_in_executor(None, self._loader.table, deployment)
-        await asyncio.wait({loading})
-        if (error := loading.exception()) is None:
-            self._inference.table = loading.result()
-            self._registration.serves(deployment.id)
-        else:
-            self._registration.refuses(deployment.id, f"{type(error).__name__}: {error}")
+            if self._access.reload(datetime.now(UTC)):
+                self._events.tell("names", {"count": self._access.names})
+        except (ValueError, OSError) as problem:
+            self._events.tell("names_broken", {"why": str(problem)}, "error")
+        self._app.access = self._access if self._access.on else None
+
+    def _forget(self) -> None:
+        """Forget copies of what is neither desired nor was served last; all stay where that cannot be read."""
+        with contextlib.suppress(msgspec.DecodeError):
+            named = [read_deployment(self._folder, name) for name in (DESIRED, SERVED)]
+            if any(named):
+                self._copies.forget(*filter(None, named))
+
+    def _from_copy(self, address: str) -> None:
+        self._events.tell("store_away", {"file": address, "read": "the copy of what was served last"}, "warning")
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn that says when it answers, and whose end is the caller's to finish."""
-
-    def __init__(self, app: App, ready: str) -> None:
-        config = uvicorn.Config(
-            app,
-            loop="uvloop",
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            access_log=False,
-            log_level="warning",
-            server_header=False,
-            date_header=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=DRAIN_S,
-        )
-        super().__init__(config)
-        self._line = ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        print(self._line, flush=True)
-
-    def stop(self, number: int, frame: FrameType | None) -> None:
-        """End serving: for a signal before uvicorn listens to them, and for the one that it raises again at its end."""
-        self.should_exit = True
+def _leave() -> None:
+    """See to it that this process ends, whatever hangs in one of its threads: a store that does not answer, a model."""
+    last = threading.Timer(LEAVE_S, os._exit, (0,))
+    last.daemon = True
+    last.start()
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_mtime_ns, found.st_ino
+def _log(product: ModelProduct, folder: Path, writer: str) -> DurableLog:
+    kept = product.endpoint.log
+    log = LogWriter(folder / "log", product.grid, writer, when_full=kept.when_full, sync=kept.sync)
+    return DurableLog(log, sync=kept.sync, patience_s=product.endpoint.limits.time.total_seconds())

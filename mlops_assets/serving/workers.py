@@ -5,6 +5,7 @@ The file's mtime is the worker's heartbeat. Files of dead workers stay: the earl
 
 import contextlib
 import threading
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from mlops_assets.evidence.store import replace
+from mlops_assets.serving.routing.counts import VariantCounts
 
 BEAT_S = 2.0
 SILENT_S = 10.0  # five missed heartbeats
@@ -24,6 +26,9 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
 
     It never logged before `since`, and never again before `closed_until`. `refused` is the desired
     deployment that it could not load, `error` why. `stopped` is true after a clean end.
+
+    `counts` (by `segment/variant/version`) belong to the deployment `counts_of`; those of a segment go on from the
+    deployments before it that routed the segment alike.
     """
 
     writer: str
@@ -37,6 +42,8 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     refused: str | None = None
     error: str | None = None
     stopped: bool = False
+    counts_of: str | None = None
+    counts: dict[str, VariantCounts] = msgspec.field(default_factory=dict[str, VariantCounts])
 
 
 class Registration:
@@ -48,11 +55,20 @@ class Registration:
         self._lock = threading.Lock()
         self.worker = worker
 
-    def beat(self, closed_until: datetime | None) -> None:
-        """Write the file anew: alive, and nothing will be logged before `closed_until`."""
+    def beat(
+        self,
+        closed_until: datetime | None,
+        *,
+        counts_of: str | None = None,
+        counts: Mapping[str, VariantCounts] | None = None,
+    ) -> None:
+        """Write the file anew: alive, nothing will be logged before `closed_until`, and what each variant did."""
         with self._lock:
             since = self.worker.since or closed_until
-            self._write(msgspec.structs.replace(self.worker, since=since, closed_until=closed_until))
+            beaten = msgspec.structs.replace(self.worker, since=since, closed_until=closed_until)
+            if counts is not None:
+                beaten = msgspec.structs.replace(beaten, counts_of=counts_of, counts=dict(counts))
+            self._write(beaten)
 
     def serves(self, deployment: str) -> None:
         """Write down that answers come from `deployment` now."""

@@ -90,6 +90,8 @@ def _value(name: str, column: ColumnSpec, value: object) -> object:
         if not isinstance(at, datetime) or at.tzinfo is None:
             raise ValueError(f"{name} is {value!r}; right is a time with its offset, such as '2026-01-31T12:00:00Z'")
         return at
+    if isinstance(value, str) and column.type == "str":
+        return str(value)  # numpy has a type of text of its own, in which MLflow hands over a list of rows
     if type(value) is KINDS[column.type]:
         return value
     if type(value) in (int, float) and column.type in ("int", "float", "bool"):

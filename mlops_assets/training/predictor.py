@@ -1,5 +1,6 @@
 """A stored model -> scores of decoded rows: one in microseconds, and never another answer than the offline model's."""
 
+import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -7,13 +8,17 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from mlops_assets.features.one_row import NotPlanned, OneRow
 from mlops_assets.features.transform import Transform
 from mlops_assets.intake.cells import DTYPES
-from mlops_assets.training.fast import SingleRow
+from mlops_assets.training.fast import single_row
 from mlops_assets.training.model import ModelSpec, to_matrix
+from mlops_assets.training.reasons.explaining import explainer
+from mlops_assets.training.reasons.reasons import Explain, Reasons
 from mlops_assets.training.trainers import load_predictor
 
 TOLERANCE = 1e-9
+_log = logging.getLogger(__name__)
 Values = tuple[object, ...]
 
 
@@ -48,15 +53,23 @@ class Predictor:
         places = {name: place for place, name in enumerate(spec.inputs)}
         if self._transform is None and (unknown := [name for name in spec.features if name not in places]):
             raise LookupError(f"feature {unknown[0]!r} is no input; known: {', '.join(places)}")
-        self._places = [] if self._transform else [places[name] for name in spec.features]
+        self._places = [at if self._transform else places[name] for at, name in enumerate(spec.features)]
         self._codes = [_codes(spec, name) for name in spec.features]
-        self._plain = self._places == list(range(len(places))) and not spec.categories
-        self._one = SingleRow(model, len(spec.features)) if spec.kind == "lightgbm" else self._alone
+        width = len(spec.features) if self._transform else len(places)
+        self._plain = self._places == list(range(width)) and not spec.categories
+        fast = single_row(model, len(spec.features)) if spec.kind == "lightgbm" else None
+        self._one = fast or self._alone
+        self._model = model
+        self._explain: Explain | None = None
+        self._features_of = self._planned() if self._transform else None
 
     def one(self, values: Values) -> Score:
         """Return the score of one row."""
         if self._transform is not None:
-            return self.many([values])[0]
+            if self._features_of is None:
+                return self.many([values])[0]
+            made = self._features_of(values)
+            return self._score(self._one(made if self._plain else self._coded(made)), made)
         return self._score(self._one(values if self._plain else self._coded(values)), None)
 
     def many(self, rows: Sequence[Values]) -> list[Score]:
@@ -68,12 +81,34 @@ class Predictor:
         scores = self._offline(to_matrix(frame, self.spec))
         return [self._score(_floats(score), row) for score, row in zip(scores, frame.iter_rows(), strict=True)]
 
+    def explain(self, rows: Sequence[Values]) -> list[Reasons]:
+        """Return what each feature adds to the score of each row; it takes about a millisecond for each.
+
+        Raises:
+            NoReasons: If nothing is known of such models.
+        """
+        if self._explain is None:
+            self._explain = explainer(self.spec, self._model)
+        return self._explain(to_matrix(self._features(rows), self.spec))
+
     def check(self, rows: Sequence[Values]) -> None:
         """Compare both ways of scoring with the offline path over polars.
 
+        A fast path that differs is given up: from then on single rows go the offline model's way too.
+
         Raises:
-            NotEqual: At the first row whose scores differ, naming both.
+            NotEqual: At the first row whose scores differ all the same, naming both.
         """
+        try:
+            self._compare(rows)
+        except NotEqual as problem:
+            if self._one == self._alone and self._features_of is None:
+                raise
+            _log.warning("single rows are scored the offline model's way, which is slower: %s", problem)
+            self._one, self._features_of = self._alone, None
+            self._compare(rows)
+
+    def _compare(self, rows: Sequence[Values]) -> None:
         offline = self._offline(to_matrix(self._features(rows), self.spec))
         for row, right, *found in zip(rows, offline, map(self.one, rows), self.many(rows), strict=True):
             for score in found:
@@ -83,10 +118,19 @@ class Predictor:
                     raise NotEqual(f"the endpoint answers {answer} where the offline model says {right} for {fields}")
 
     def _features(self, rows: Sequence[Values]) -> pl.DataFrame:
-        frame = pl.DataFrame(rows, schema=self._schema, orient="row")
+        alone = self._transform is not None and len(rows) == 1  # then it is computed as two, which `OneRow` says why
+        frame = pl.DataFrame([*rows, *rows] if alone else rows, schema=self._schema, orient="row")
         if self._transform is not None:
             frame = self._transform.apply(frame.lazy()).collect()
-        return frame.select(self.spec.features)
+        return frame.select(self.spec.features).head(len(rows))
+
+    def _planned(self) -> OneRow | None:
+        """Return the features function of one row; None if it has to be asked anew for every row."""
+        assert self._transform is not None
+        try:
+            return OneRow(self._transform, self._schema, self.spec.features)
+        except NotPlanned:
+            return None
 
     def _score(self, score: Sequence[float], features: Values | None) -> Score:
         if self.spec.task != "multiclass":

@@ -12,6 +12,7 @@ from mlops_assets.alerting.automation import Overdue, Sensor
 from mlops_assets.alerting.history import History
 from mlops_assets.alerting.look import last_look, look
 from mlops_assets.alerting.runs import Run
+from mlops_assets.alerting.serving import rollback_alerts
 from mlops_assets.alerting.shown import shown, shown_lines
 from mlops_assets.detection.verdict import ColumnShift, Verdict
 from mlops_assets.evidence.archive import Archive, Built
@@ -473,3 +474,43 @@ def test_what_is_shown_says_when_nobody_looks_and_who_fails(settings: Settings):
     ]
     assert "1 slack fails: refused with HTTP status 404" in late
     assert any(line.startswith("nobody is looking: the sensor `alerts` last ticked 20") for line in late)
+
+
+def test_a_deployment_that_was_taken_back_is_told_until_another_one_is_asked_for(settings: Settings):
+    ledger = Archive(settings.home).ledger
+
+    def said(kind: str, record: str, reason: str) -> None:
+        act = Act(kind=kind, product="houses", record=record * 64, by="endpoint", reason=reason, at=stamp(NOW))  # type: ignore[arg-type]
+        ledger.add(msgspec.structs.replace(act, facts={"put_back": "a" * 64} if kind == "fail" else {}))
+
+    for kind, record in (("deploy", "a"), ("deploy", "b"), ("fail", "b")):
+        said(kind, record, "http://127.0.0.1:9 refused it: changed")
+    deployed(settings, "a")
+    registered = worker(settings)
+    registered.serves("a" * 64)
+    heard(settings, NOW)
+
+    outbox = looked(settings)
+    said("deploy", "a", "bath@1")
+    heard(settings, NOW + 10 * MINUTE)
+    looked(settings, outbox=outbox, at=NOW + 10 * MINUTE)
+
+    assert outbox.titles == ["houses: failed deployment", "houses: failed deployment is over"]
+    assert f"the deployment {'b' * 12}… failed: http://127.0.0.1:9 refused it: changed; " in outbox.sent[0][1].body
+    assert f"{'a' * 12}… goes on" in outbox.sent[0][1].body
+
+
+def test_a_canary_that_was_taken_back_is_told_and_is_over_when_another_is_tried(settings: Settings):
+    promoted(settings, 1)
+    ledger = Archive(settings.home).ledger
+    champion = ledger.champion("houses", "bath")
+    assert champion is not None
+    facts = {"variant": "canary", "cause": "worse"}
+    act = msgspec.structs.replace(champion, kind="withdraw", version=2, by="ramp", reason="it failed", facts=facts)
+    ledger.add(act)
+
+    [found] = rollback_alerts(HOUSES, settings, Archive(settings.home))
+    ledger.add(msgspec.structs.replace(act, kind="traffic", version=3, facts={"variant": "canary", "share": "0.05"}))
+    [later] = rollback_alerts(HOUSES, settings, Archive(settings.home))
+
+    assert (found.alert.words, found.over, later.over) == ("canary 2 was taken back: it failed", False, True)

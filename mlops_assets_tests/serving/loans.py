@@ -21,7 +21,7 @@ import polars as pl
 from mlops_assets.evidence.store import Store
 from mlops_assets.parts import Label, Source
 from mlops_assets.product import ModelProduct
-from mlops_assets.serving.routing.deploy import Deployment, Route, write_deployment
+from mlops_assets.serving.routing.deploy import Beside, Deployment, Route, write_deployment
 from mlops_assets.serving.server import serve
 from mlops_assets.settings import Settings, load_settings
 from mlops_assets.training import gbdt
@@ -77,9 +77,18 @@ def route(settings: Settings, model: Trained, version: int) -> Route:
     return Route(version=version, record=f"record-{version}", model=data, spec=spec)
 
 
-def deploy(settings: Settings, name: str, routes: dict[str, Route], fallback: str | None = None) -> None:
+def deploy(
+    settings: Settings,
+    name: str,
+    routes: dict[str, Route],
+    fallback: str | None = None,
+    *,
+    beside: dict[str, list[Beside]] | None = None,
+) -> None:
     """Ask for a deployment of the product."""
-    deployment = Deployment(id=name, product="loans", at="2026-01-05", routes=routes, fallback=fallback)
+    deployment = Deployment(
+        id=name, product="loans", at="2026-01-05", routes=routes, fallback=fallback, beside=beside or {}
+    )
     write_deployment(settings.serving("loans"), deployment)
 
 
@@ -123,9 +132,9 @@ def post(connection: http.client.HTTPConnection, path: str, body: object, **head
 
 
 @contextmanager
-def running(settings: Settings, *, clock: str = "server", limit: str = "") -> Iterator[Running]:
+def running(settings: Settings, *, clock: str = "server", limit: str = "", sticky: str = "") -> Iterator[Running]:
     """An endpoint from its first answer on; it is killed at the end if it still runs."""
-    command = [sys.executable, "-m", "mlops_assets_tests.serving.loans", str(settings.home), clock, limit]
+    command = [sys.executable, "-m", "mlops_assets_tests.serving.loans", str(settings.home), clock, limit, sticky]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
     ) as process:
@@ -139,13 +148,21 @@ def running(settings: Settings, *, clock: str = "server", limit: str = "") -> It
 
 
 def main() -> None:
-    """Serve; a third argument limits the size of any file this process writes, in bytes, as a full disk would."""
-    home, clock, limit = sys.argv[1:]
+    """Serve; a third argument limits the size of any file this process writes, in bytes, as a full disk would.
+
+    A fourth one names the column that decides who answers.
+    """
+    home, clock, limit, sticky = sys.argv[1:]
     if limit:
         import resource
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
-    serve(LOANS, load_settings(home=Path(home)), clock="replay" if clock == "replay" else "server")
+    endpoint = LOANS.endpoint.model_copy(update={"sticky": sticky or None})
+    serve(
+        LOANS.model_copy(update={"endpoint": endpoint}),
+        load_settings(home=Path(home)),
+        clock="replay" if clock == "replay" else "server",
+    )
 
 
 if __name__ == "__main__":

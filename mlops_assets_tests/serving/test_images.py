@@ -15,17 +15,22 @@ from mlops_assets.evidence.store import Store
 from mlops_assets.features.transform import Transform
 from mlops_assets.intake.images import png
 from mlops_assets.serving.app import App
+from mlops_assets.serving.events import Events
 from mlops_assets.serving.infer import Inference
+from mlops_assets.serving.log.durable import DurableLog
 from mlops_assets.serving.log.frames import mapped, read_frames
 from mlops_assets.serving.log.outcomes import OutcomeLog
 from mlops_assets.serving.log.parity import parity
 from mlops_assets.serving.log.sealed import table
 from mlops_assets.serving.log.writer import LogWriter
+from mlops_assets.serving.metrics import Metrics
+from mlops_assets.serving.predicting import Predicting
 from mlops_assets.serving.requests.clock import ReplayClock
 from mlops_assets.serving.requests.decoder import RowDecoder
 from mlops_assets.serving.requests.refusal import Refused
 from mlops_assets.serving.routing.deploy import Deployment, Route
-from mlops_assets.serving.routing.router import Loader, Table, probes
+from mlops_assets.serving.routing.probes import probes
+from mlops_assets.serving.routing.router import Loader, Table
 from mlops_assets.training import gbdt
 from mlops_assets.training.fitting import Trained
 from mlops_assets.training.model import ColumnSpec, encode_spec
@@ -70,11 +75,15 @@ def loaded(folder: Path, model: Trained) -> Table:
 def app(tmp_path: Path, model: Trained) -> App:
     """The endpoint of photos, in this process."""
     folder = tmp_path / "serving"
-    inference = Inference(PHOTOS, LogWriter(folder / "log", PHOTOS.grid, "w"))
+    log = DurableLog(LogWriter(folder / "log", PHOTOS.grid, "w"), sync=False, patience_s=30)
+    inference = Inference(PHOTOS, log, LogWriter(folder / "shadow", PHOTOS.grid, "w"))
     inference.table = loaded(tmp_path, model)
     outcomes = OutcomeLog(folder / "outcomes", "w")
     clock = ReplayClock(PHOTOS.grid)
-    return App(PHOTOS, folder, clock=clock, inference=inference, outcome_log=outcomes, close=lambda ms: None)
+    predicting = Predicting(
+        PHOTOS, folder, clock=clock, inference=inference, outcome_log=outcomes, close=lambda ms: None
+    )
+    return App(PHOTOS, inference, predicting.ways(), events=Events("photos", "w", write=print), metrics=Metrics())
 
 
 def posted(app: App, path: str, body: object) -> tuple[int, dict[str, object]]:
@@ -88,7 +97,8 @@ def posted(app: App, path: str, body: object) -> tuple[int, dict[str, object]]:
         sent.append(message)
 
     headers = [(b"mlops-clock", b"2026-01-07T12:00:00Z")]
-    asyncio.run(app({"type": "http", "path": path, "method": "POST", "headers": headers}, receive, send))
+    scope = {"type": "http", "path": path, "method": "POST", "headers": headers, "query_string": b""}
+    asyncio.run(app(scope, receive, send))
     return sent[0]["status"], json.loads(sent[1]["body"])
 
 

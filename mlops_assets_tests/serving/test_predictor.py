@@ -7,7 +7,7 @@ import msgspec
 import polars as pl
 import pytest
 
-from mlops_assets.serving.routing.router import probes
+from mlops_assets.serving.routing.probes import probes
 from mlops_assets.training.model import ColumnSpec, to_matrix
 from mlops_assets.training.predictor import NotEqual, Predictor
 from mlops_assets.training.trainers import load_predictor
@@ -79,15 +79,67 @@ def test_a_features_function_runs_in_the_endpoint_and_its_features_are_kept(firs
     assert score == predictor.many([(25, 3000.0, "smith"), (40, None, "nurse")])[0]
 
 
-def test_a_model_that_answers_otherwise_than_offline_is_refused(first, second):
+def test_a_fast_path_that_differs_is_given_up_for_the_offline_model(first, second, caplog):
     predictor = Predictor(first.spec, first.model_bytes)
     other = Predictor(second.spec, second.model_bytes)
+    expected = offline(first, ROWS).tolist()
+    predictor._one = other._one
+    assert [predictor.one(row).output for row in ROWS] != expected
+
     predictor.check(probes(first.spec))
 
-    predictor._one = other._one
+    assert [predictor.one(row).output for row in ROWS] == expected
+    assert "single rows are scored the offline model's way, which is slower: the endpoint answers" in caplog.text
+
+
+def broken(*arguments: object) -> int:
+    """A C function that another LightGBM has: it takes the call, and says that it failed."""
+    return -1
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_without_lightgbms_fast_function_rows_are_scored_all_the_same(first, missing, monkeypatch, caplog):
+    from lightgbm import basic
+
+    class Library:
+        """LightGBM's library without the functions for single rows, or with others of their names."""
+
+        def __getattr__(self, name: str) -> object:
+            if "SingleRowFast" not in name:
+                return getattr(whole, name)
+            if missing:
+                raise AttributeError(f"undefined symbol: {name}")
+            return broken
+
+    whole = basic._LIB
+    monkeypatch.setattr(basic, "_LIB", Library())
+    predictor = Predictor(first.spec, first.model_bytes)
+
+    predictor.check(probes(first.spec))
+
+    assert [predictor.one(row).output for row in ROWS] == offline(first, ROWS).tolist()
+    assert "single rows are scored by Booster.predict, which is slower" in caplog.text
+
+
+def test_a_model_that_answers_otherwise_than_offline_is_refused(first, second):
+    predictor = Predictor(first.spec, first.model_bytes)
+    predictor.check(probes(first.spec))
+
+    predictor.many = Predictor(second.spec, second.model_bytes).many
 
     with pytest.raises(NotEqual, match=r"the endpoint answers .* where the offline model says .* for {'age'"):
         predictor.check(probes(first.spec))
+
+
+def test_a_plain_column_list_never_meets_polars(first, monkeypatch):
+    predictor = Predictor(first.spec, first.model_bytes)
+    expected = offline(first, ROWS).tolist()
+    for name in ("DataFrame", "LazyFrame", "Series"):
+        monkeypatch.setattr(pl, name, None)
+
+    alone = [predictor.one(row).output for row in ROWS]
+
+    assert alone == [score.output for score in predictor.many(ROWS)] == expected
 
 
 def test_a_function_that_looks_at_other_rows_is_refused(first):

@@ -12,10 +12,11 @@ from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.ledger import Act, stamp
 from mlops_assets.evidence.records import Json, Place, canonical
 from mlops_assets.evidence.signed import KEY, id_of, person, proof_of, public_text, read_key, sign
+from mlops_assets.evidence.traffic import gates_word
 from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.registry.criteria.declared import WAIVABLE, declared
 from mlops_assets.registry.people.approvals import CRITERION, ROLE, UNTIL, Standing, standing, waivers
-from mlops_assets.registry.people.pending import GATES, case_of, moot
+from mlops_assets.registry.people.pending import case_of, moot
 from mlops_assets.registry.people.people import WAIVER, People
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ def _open(desk: Desk, version: int, kind: Kind) -> Act:
         listed = ", ".join(str(act.version) for act in known) or "none"
         raise LookupError(f"no version {name}@{version}; known versions: {listed}")
     why = moot(desk.archive, desk.product, registered, acts)
-    latest = next((act for act in reversed(acts) if act.kind in GATES and act.record == registered.record), None)
+    latest = next((act for act in reversed(acts) if gates_word(act) and act.record == registered.record), None)
     if not why and kind == "approve" and latest is None:
         why = f"the gate has not judged it yet; materialize {name}/champion"
     if not why and kind == "approve" and latest is not None and latest.kind == "refuse":

@@ -8,11 +8,10 @@ from mlops_assets.evidence.archive import Archive, Held
 from mlops_assets.evidence.ledger import Act
 from mlops_assets.evidence.records import Place
 from mlops_assets.evidence.step import Due, parse
+from mlops_assets.evidence.traffic import gates_word
 from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.registry.people.approvals import Case, Standing, about, asked_by, considered, standing, waivers
 from mlops_assets.registry.people.people import People
-
-GATES = ("promote", "refuse", "wait")  # the gate's own acts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +127,7 @@ def _left_behind(archive: Archive, product: ModelProduct, registered: Act, acts:
 
 def latest(acts: Sequence[Act]) -> Mapping[str | None, Act]:
     """Return the gate's latest word on each candidate, by its record."""
-    return {act.record: act for act in acts if act.kind in GATES}
+    return {act.record: act for act in acts if gates_word(act)}
 
 
 def _registered(acts: Sequence[Act], records: Container[str | None]) -> list[Act]:

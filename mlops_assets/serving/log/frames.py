@@ -84,13 +84,30 @@ class FrameFile:
         except OSError as error:
             raise LogRefused(f"{self.path}: {error.strerror}") from error
         if written < len(frames):
-            os.ftruncate(self._fd, self.size)
+            self._cut_back(written)
             raise LogRefused(f"{self.path}: took {written} of {len(frames)} bytes; is the disk full?")
         self.size += written
+
+    def sync(self) -> None:
+        """Force what was appended to the platter.
+
+        Raises:
+            LogRefused: If the disk failed; then nobody knows how much of what was not yet forced is on it.
+        """
+        try:
+            os.fdatasync(self._fd)
+        except OSError as error:
+            raise LogRefused(f"{self.path}: {error.strerror}") from error
 
     def close(self) -> None:
         """Close the file and give up its lock."""
         os.close(self._fd)
+
+    def _cut_back(self, written: int) -> None:
+        try:
+            os.ftruncate(self._fd, self.size)
+        except OSError:  # the piece stays, and readers step over it; a later cut must not reach back to before it
+            self.size += written
 
 
 def read_frames(data: Data) -> Reading:

@@ -14,6 +14,7 @@ from mlops_assets.evidence.store import replace
 from mlops_assets.serving.log.frames import Data, Frame, find_frame, mapped
 from mlops_assets.serving.log.ids import InferenceId, text, time_of
 from mlops_assets.serving.log.writer import Body
+from mlops_assets.serving.scoring.known import is_scored, scored_ids
 from mlops_assets.windows import Grid
 
 _WIDTH = 20
@@ -54,8 +55,10 @@ def _named(folder: Path, window: str, ids: list[InferenceId]) -> Iterator[tuple[
             continue
     path = _path(folder, window)
     kept = mapped(path) if path.exists() else b""
+    scored = list(scored_ids(folder, window))
     for each in ids:
-        yield each, _name(each, _rows(each.request, open_files, kept))
+        rows = _rows(each.request, open_files, kept) or any(is_scored(data, each.request) for data in scored)
+        yield each, _name(each, int(rows))
 
 
 def _rows(request: bytes, open_files: list[Data], kept: Data) -> int:

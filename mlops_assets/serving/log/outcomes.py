@@ -34,8 +34,15 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     outcomes: list[_Given]
 
 
+class _Filed(msgspec.Struct, frozen=True):
+    """What a frame's body says: who reported, and (inference id, label) of each outcome."""
+
+    by: str
+    filed: list[tuple[str, str]]
+
+
 _decoder = msgspec.json.Decoder(_Body)
-_filed = msgspec.msgpack.Decoder(list[tuple[str, str]])
+_filed = msgspec.msgpack.Decoder(_Filed | list[tuple[str, str]])  # a list alone: from before anybody was asked
 
 
 class Labels(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,8 +129,8 @@ class OutcomeLog:
         self._writer = writer
         self._seq = 0
 
-    def append(self, id_: bytes, windows: Mapping[str, list[tuple[str, str]]]) -> None:
-        """File outcomes received at the time of `id_`.
+    def append(self, id_: bytes, windows: Mapping[str, list[tuple[str, str]]], by: str = "api") -> None:
+        """File outcomes that `by` reported, received at the time of `id_`.
 
         Raises:
             LogRefused: If the disk is full; sending the same outcomes again does no harm.
@@ -131,7 +138,7 @@ class OutcomeLog:
         for window, filed in windows.items():
             file = FrameFile(self._folder / window / f"{self._writer}.log")
             try:
-                file.append(pack(self._seq, id_, msgspec.msgpack.encode(filed)))
+                file.append(pack(self._seq, id_, msgspec.msgpack.encode(_Filed(by, filed))))
             finally:
                 file.close()
             self._seq += 1
@@ -160,5 +167,7 @@ def _one(at: int, given: _Given, labels: Labels, problems: list[Problem]) -> tup
 
 def _rows(path: Path) -> Iterable[tuple[object, ...]]:
     for frame in read_frames(mapped(path)).frames:
-        for inference_id, label in _filed.decode(frame.body):
-            yield inference_id, label, time_of(frame.id), "api"
+        found = _filed.decode(frame.body)
+        by, filed = (found.by, found.filed) if isinstance(found, _Filed) else ("api", found)
+        for inference_id, label in filed:
+            yield inference_id, label, time_of(frame.id), by

@@ -4,9 +4,11 @@ A window's life: workers log into `log/<window>/`; once it is closed, each segme
 recorded; then `mark_sealed` notes in `sealed/<window>/<segment>.json` the digests of the files in it; and `drop_sealed`
 deletes the files whose digest is in the mark of *every* segment, and whose lock is free. So a file that grew, turned up
 late, or is still open in a worker stays; its window is `unsealed` again, and the next seal adds it to the table before.
+What shadows said lies in `shadow/<window>/` and becomes a table of its own in the same way.
 """
 
 import fcntl
+import os
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -20,6 +22,7 @@ from mlops_assets.evidence.store import replace
 from mlops_assets.serving.log.frames import Reading, read_frames
 from mlops_assets.serving.log.index import keep_ids
 from mlops_assets.serving.log.sealed import merged, table
+from mlops_assets.serving.log.writer import SHADOW
 from mlops_assets.serving.workers import open_from, workers
 from mlops_assets.windows import Grid
 
@@ -40,9 +43,10 @@ class WriterFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sealed(msgspec.Struct, frozen=True, kw_only=True):
-    """A segment's table of a window, what the workers' files hold, and the digests of all files in the table."""
+    """A segment's tables of a window, what the workers' files hold, and the digests of all files in the tables."""
 
     table: pl.DataFrame
+    shadow: pl.DataFrame
     writers: list[WriterFacts]
     digests: list[str]
 
@@ -80,16 +84,26 @@ def unsealed(folder: Path, window: str, segment: str) -> bool:
     return any(digest(data) not in marked for _, data in _contents(folder, window))
 
 
-def seal(folder: Path, window: str, segment: str, previous: pl.DataFrame | None = None) -> Sealed:
-    """Return a segment's predictions of a window, those sealed before (`previous`) included; it writes nothing."""
+def seal(
+    folder: Path,
+    window: str,
+    segment: str,
+    previous: pl.DataFrame | None = None,
+    shadow_before: pl.DataFrame | None = None,
+) -> Sealed:
+    """Return a segment's predictions of a window, and what shadows said, those sealed before included.
+
+    It writes nothing.
+    """
     readings: dict[str, Reading] = {}
+    shadows: dict[str, Reading] = {}
     digests = set(_marked(folder, window, segment))
     for path, data in _contents(folder, window):
         digests.add(digest(data))
-        readings[path.stem] = read_frames(data)
-    found = table(((writer, frame) for writer, reading in readings.items() for frame in reading.frames), segment)
+        (shadows if _is_shadow(path) else readings)[path.stem] = read_frames(data)
     return Sealed(
-        table=found if previous is None else merged([previous, found]),
+        table=_table(readings, segment, previous),
+        shadow=_table(shadows, segment, shadow_before),
         writers=[_facts(writer, reading) for writer, reading in readings.items()],
         digests=sorted(digests),
     )
@@ -100,8 +114,11 @@ def mark_sealed(folder: Path, window: str, segment: str, digests: list[str]) -> 
     replace(_mark(folder, window, segment), msgspec.json.encode(digests))
 
 
-def drop_sealed(folder: Path, window: str, segments: Iterable[str]) -> list[str]:
-    """Delete the files of a window that the marks of all `segments` name, and return their writers. Their ids stay."""
+def drop_sealed(folder: Path, window: str, segments: Iterable[str], *, sync: bool = False) -> list[str]:
+    """Delete the files of a window that the marks of all `segments` name, and return their writers. Their ids stay.
+
+    With `sync` nothing goes before what holds its content is on the platter.
+    """
     dropped: list[str] = []
     with _alone(folder / "sealed" / window):  # or two segments would each keep its own ids alone
         marks = [set(_marked(folder, window, segment)) for segment in segments]
@@ -110,9 +127,12 @@ def drop_sealed(folder: Path, window: str, segments: Iterable[str]) -> list[str]
             with _locked(path) as free:
                 data = path.read_bytes() if free else b""
                 if free and digest(data) in done:
-                    keep_ids(folder, window, read_frames(data).frames)
+                    if not _is_shadow(path):
+                        keep_ids(folder, window, read_frames(data).frames)
+                        dropped.append(path.stem)
+                    if sync:
+                        os.sync()
                     path.unlink()
-                    dropped.append(path.stem)
     return dropped
 
 
@@ -127,6 +147,11 @@ def _closed_spans(folder: Path, grid: Grid, now: datetime, grace_s: float) -> It
             yield grid.bounds(grid.key(min(since)))[0], min([over, *filter(None, open_still)])
 
 
+def _table(readings: dict[str, Reading], segment: str, previous: pl.DataFrame | None) -> pl.DataFrame:
+    found = table(((writer, frame) for writer, reading in readings.items() for frame in reading.frames), segment)
+    return found if previous is None else merged([previous, found])
+
+
 def _facts(writer: str, reading: Reading) -> WriterFacts:
     return WriterFacts(
         writer=writer,
@@ -139,7 +164,11 @@ def _facts(writer: str, reading: Reading) -> WriterFacts:
 
 
 def _files(folder: Path, window: str) -> list[Path]:
-    return sorted((folder / "log" / window).glob("*.log"))
+    return [path for kind in ("log", SHADOW) for path in sorted((folder / kind / window).glob("*.log"))]
+
+
+def _is_shadow(path: Path) -> bool:
+    return path.parent.parent.name == SHADOW
 
 
 def _contents(folder: Path, window: str) -> Iterator[tuple[Path, bytes]]:

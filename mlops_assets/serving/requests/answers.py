@@ -5,10 +5,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from mlops_assets.serving.requests.forms import Kind
+from mlops_assets.serving.requests.forms import Form
 from mlops_assets.serving.requests.http import Answer, json_answer
+from mlops_assets.serving.requests.tensors import REASONS, Tensor, chosen
 from mlops_assets.serving.routing.router import Answerer
 from mlops_assets.training.predictor import Score
+from mlops_assets.training.reasons.reasons import Reasons
 
 
 class Scored(NamedTuple):
@@ -19,73 +21,92 @@ class Scored(NamedTuple):
     score: Score
 
 
-class _Prediction(msgspec.Struct, omit_defaults=True):
+class Prediction(msgspec.Struct, omit_defaults=True):
+    """What was said of one row."""
+
     inference_id: str
     segment: str
     model_version: str
     output: float | str
     probabilities: dict[str, float] | None = None
     decision: bool | None = None
+    reasons: Reasons | None = None
 
 
-class _Single(_Prediction, kw_only=True):
+class RowAnswer(Prediction, kw_only=True):
+    """The answer to one plain row."""
+
     model_name: str
 
 
-class _Rows(msgspec.Struct):
+class RowsAnswer(msgspec.Struct):
+    """The answer to several plain rows."""
+
     inference_id: str
     model_name: str
     model_version: str
-    predictions: list[_Prediction]
+    predictions: list[Prediction]
 
 
-class _Mlflow(msgspec.Struct, omit_defaults=True):
+class InvocationAnswer(msgspec.Struct, omit_defaults=True):
+    """The answer to MLflow's formats."""
+
     predictions: list[float | str]
     inference_id: str
     model_version: str
     decisions: list[bool | None] | None = None
+    reasons: list[Reasons] | None = None
 
 
-class _Parameters(msgspec.Struct):
+class Given(msgspec.Struct):
+    """What OIP has no field of its own for."""
+
     inference_id: str
 
 
-class _Tensor(msgspec.Struct):
-    name: str
-    datatype: str
-    shape: list[int]
-    data: list[float] | list[str] | list[bool]
+class OipAnswer(msgspec.Struct, omit_defaults=True):
+    """The answer to the Open Inference Protocol."""
 
-
-class _Oip(msgspec.Struct, omit_defaults=True):
     model_name: str
     model_version: str
-    parameters: _Parameters
-    outputs: list[_Tensor]
+    parameters: Given
+    outputs: list[Tensor]
     id: str | None = None
 
 
-def answer(product: str, kind: Kind, request_id: str, rows: Sequence[Scored], client_id: str | None) -> Answer:
+def answer(
+    product: str, form: Form, request_id: str, rows: Sequence[Scored], reasons: list[Reasons] | None = None
+) -> Answer:
     """Return the answer to a request; the versions of a batch over several models are listed with commas."""
     version = ",".join(dict.fromkeys(str(row.by.version) for row in rows))
     headers = ((b"mlops-inference-id", request_id.encode()), (b"mlops-model-version", version.encode()))
+    kind = form.kind
     if kind == "row":
-        return json_answer(_single(product, rows[0]), headers)
+        return json_answer(_single(product, rows[0], reasons), headers)
     if kind == "rows":
-        return json_answer(_Rows(request_id, product, version, [_prediction(row) for row in rows]), headers)
+        return json_answer(RowsAnswer(request_id, product, version, _predictions(rows, reasons)), headers)
     if kind == "mlflow":
         outputs, decided = [_output(row) for row in rows], [_decision(row) for row in rows]
         decisions = None if all(each is None for each in decided) else decided
-        return json_answer(_Mlflow(outputs, request_id, version, decisions), headers)
-    return json_answer(_Oip(product, version, _Parameters(request_id), _tensors(rows), client_id), headers)
+        return json_answer(InvocationAnswer(outputs, request_id, version, decisions, reasons), headers)
+    given, binary = chosen([*_tensors(rows), *_reasons(reasons)], form.outputs)
+    body = json_answer(OipAnswer(product, version, Given(request_id), given, form.client_id), headers)
+    return _with_binary(body, binary) if binary else body
 
 
-def _single(product: str, row: Scored) -> _Single:
-    return _Single(*_fields(row), model_name=product)
+def _with_binary(answer: Answer, binary: bytes) -> Answer:
+    length = (b"inference-header-content-length", str(len(answer.body)).encode())
+    return Answer(answer.status, answer.body + binary, (*answer.headers, length), b"application/octet-stream")
 
 
-def _prediction(row: Scored) -> _Prediction:
-    return _Prediction(*_fields(row))
+def _single(product: str, row: Scored, reasons: list[Reasons] | None) -> RowAnswer:
+    return RowAnswer(*_fields(row), reasons[0] if reasons else None, model_name=product)
+
+
+def _predictions(rows: Sequence[Scored], reasons: list[Reasons] | None) -> list[Prediction]:
+    if reasons is None:
+        return [Prediction(*_fields(row)) for row in rows]
+    return [Prediction(*_fields(row), why) for row, why in zip(rows, reasons, strict=True)]
 
 
 def _fields(row: Scored) -> tuple[str, str, str, float | str, dict[str, float] | None, bool | None]:
@@ -109,15 +130,28 @@ def _probabilities(row: Scored) -> dict[str, float] | None:
     return None if found is None else dict(zip(row.by.model.spec.classes, found, strict=True))
 
 
-def _tensors(rows: Sequence[Scored]) -> list[_Tensor]:
+def _tensors(rows: Sequence[Scored]) -> list[Tensor]:
     shape = [len(rows)]
     if rows[0].score.probabilities is None:
         decided = [made for row in rows if (made := _decision(row)) is not None]
-        decisions = [_Tensor("decision", "BOOL", shape, decided)] if len(decided) == len(rows) else []
-        return [_Tensor("output", "FP64", shape, [row.score.output for row in rows]), *decisions]
+        decisions = [Tensor("decision", "BOOL", shape, data=decided)] if len(decided) == len(rows) else []
+        return [Tensor("output", "FP64", shape, data=[row.score.output for row in rows]), *decisions]
     classes = [str(_output(row)) for row in rows]
     every = [share for row in rows for share in row.score.probabilities or ()]
     return [
-        _Tensor("output", "BYTES", shape, classes),
-        _Tensor("probabilities", "FP64", [*shape, len(every) // len(rows)], every),
+        Tensor("output", "BYTES", shape, data=classes),
+        Tensor("probabilities", "FP64", [*shape, len(every) // len(rows)], data=every),
+    ]
+
+
+def _reasons(reasons: list[Reasons] | None) -> list[Tensor]:
+    """Return the contributions, shape (rows, features), the features' names, and each row's base."""
+    if reasons is None:
+        return []
+    names = list(reasons[0].features)
+    parts = [part for why in reasons for part in why.features.values()]
+    return [
+        Tensor(REASONS[0], "FP64", [len(reasons), len(names)], data=parts),
+        Tensor(REASONS[1], "BYTES", [len(names)], data=names),
+        Tensor(REASONS[2], "FP64", [len(reasons)], data=[why.base for why in reasons]),
     ]

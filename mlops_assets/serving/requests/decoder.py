@@ -6,19 +6,22 @@ Only a refused row is looked at twice, to name every field that is wrong.
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from math import ceil, floor, prod
-from typing import Annotated, Literal, NamedTuple, TypeGuard
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
-from mlops_assets.serving.requests.inputs import right, shape_of, wrong_image
+from mlops_assets.serving.requests.inputs import is_object, right, shape_of, unusable
 from mlops_assets.serving.requests.refusal import Problem, Refused, bad_rows, told
+from mlops_assets.serving.requests.written import Written, as_json
 from mlops_assets.training.model import ColumnSpec
 
 _INT = (-(2**63), 2**63 - 1)
+_LONGEST_NAME = 200  # characters of an unknown field that are repeated
 
 
 class Decoded(NamedTuple):
@@ -31,19 +34,19 @@ class Decoded(NamedTuple):
 class RowDecoder:
     """Decodes one model's rows. `key` and `segment` are request fields beside the inputs; a key may be left out.
 
-    `pixels` says how many values the images of a row have.
+    `pixels` says how many values the images of a row have, `row` is the type that JSON is read as.
     """
 
     def __init__(self, inputs: Mapping[str, ColumnSpec], *, key: str | None = None, segment: str | None = None) -> None:
         """Make the row type; fields keep their own names, whatever characters those have."""
         self._inputs = inputs
         self._types: dict[str, object] = {name: _type(spec) for name, spec in inputs.items()}
-        self._images = [place for place, spec in enumerate(inputs.values()) if spec.type == "image"]
+        self._looked_at = [at for at, spec in enumerate(inputs.values()) if spec.type in ("image", "datetime")]
         self.pixels = sum(prod(shape_of(spec)) for spec in inputs.values() if spec.type == "image")
         if segment is not None:
             self._types.setdefault(segment, str | int)
         self._optional = key if key is not None and key not in self._types else None
-        row = _row_type(self._types, self._optional)
+        self.row = row = _row_type(self._types, self._optional)
         names = [*self._types, *([key] if self._optional else [])]
         self._key = names.index(key) if key is not None else None
         self._json = msgspec.json.Decoder(row)
@@ -61,20 +64,22 @@ class RowDecoder:
             raise self._explained([read_json(bytes(body))], [None], str(error)) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise no_json(error) from error
-        self._check_images([row], [None])
+        if self._looked_at:
+            self._look([row], [None])
         return row
 
-    def many(self, rows: list[object], places: Sequence[int]) -> list[Decoded]:
+    def many(self, rows: list[object], places: Sequence[int], written: Written = "json") -> list[Decoded]:
         """Return rows that are already parsed; `places` are their numbers in the request.
 
         Raises:
             Refused: 422 naming each row and field that is wrong.
         """
+        rows = as_json(rows, written, self._inputs)
         try:
             found = [self._decoded(row) for row in msgspec.convert(rows, self._rows)]
         except msgspec.ValidationError as error:
             raise self._explained(rows, places, str(error)) from error
-        self._check_images(found, places)
+        self._look(found, places)
         return found
 
     def _decoded(self, row: msgspec.Struct) -> Decoded:
@@ -82,52 +87,47 @@ class RowDecoder:
         key = values[self._key] if self._key is not None else None
         return Decoded(values[: len(self._inputs)], None if key is None else str(key))
 
-    def _check_images(self, rows: Sequence[Decoded], places: Sequence[int | None]) -> None:
-        """Check that every image decodes and has its size.
+    def _look(self, rows: Sequence[Decoded], places: Sequence[int | None]) -> None:
+        """Check that every image decodes and has its size, and that every time is one in UTC too.
 
         Raises:
-            Refused: 422 naming each row and field whose image has not.
+            Refused: 422 naming each row and field where it is not so.
         """
-        specs = [(place, *list(self._inputs.items())[place]) for place in self._images]
+        specs = [(place, *list(self._inputs.items())[place]) for place in self._looked_at]
         problems = [
             Problem(row=at, field=name, found=found, right=right(spec))
             for row, at in zip(rows, places, strict=True)
             for place, name, spec in specs
-            if (found := wrong_image(row.values[place], spec)) is not None
+            if (found := unusable(row.values[place], spec)) is not None
         ]
         if problems:
             raise bad_rows(problems)
 
     def _explained(self, rows: list[object], places: Sequence[int | None], error: str) -> Refused:
-        problems = [found for row, place in zip(rows, places, strict=True) for found in self._problems(row, place)]
-        return bad_rows(problems) if problems else Refused(422, error)
+        problems = (found for row, place in zip(rows, places, strict=True) for found in self._problems(row, place))
+        first = next(problems, None)
+        return Refused(422, error) if first is None else bad_rows(chain([first], problems))
 
-    def _problems(self, row: object, at: int | None) -> list[Problem]:
+    def _problems(self, row: object, at: int | None) -> Iterator[Problem]:
         if not is_object(row):
-            return [Problem(row=at, field="", found=told(row), right="an object with one field per column")]
-        found: list[Problem] = []
+            yield Problem(row=at, field="", found=told(row), right="an object with one field per column")
+            return
         for name, type_ in self._types.items():
             if name not in row:
-                found.append(Problem(row=at, field=name, found="nothing (missing)", right=self._right(name)))
+                yield Problem(row=at, field=name, found="nothing (missing)", right=self._right(name))
             elif not _fits(row[name], type_):
-                found.append(Problem(row=at, field=name, found=told(row[name]), right=self._right(name)))
+                yield Problem(row=at, field=name, found=told(row[name]), right=self._right(name))
         optional = self._optional
         if optional is not None and optional in row and not _fits(row[optional], str | int | None):
-            found.append(Problem(row=at, field=optional, found=told(row[optional]), right=self._right(optional)))
-        known = [*self._types, *([optional] if optional else [])]
+            yield Problem(row=at, field=optional, found=told(row[optional]), right=self._right(optional))
+        known = {**self._types, **({optional: None} if optional else {})}
         for name in row:
             if name not in known:
                 right = f"one of the known fields: {', '.join(known)}"
-                found.append(Problem(row=at, field=name, found="an unknown field", right=right))
-        return found
+                yield Problem(row=at, field=name[:_LONGEST_NAME], found="an unknown field", right=right)
 
     def _right(self, name: str) -> str:
         return right(self._inputs[name]) if name in self._inputs else "text or an int"
-
-
-def is_object(value: object) -> TypeGuard[dict[str, object]]:
-    """Return whether a parsed JSON value is an object."""
-    return isinstance(value, dict)
 
 
 def read_json(body: bytes) -> object:

@@ -1,4 +1,4 @@
-"""Request bodies -> rows: a plain row, `{"rows": [...]}`, the Open Inference Protocol v2, MLflow's four formats."""
+"""Request bodies -> rows: a plain row, `{"rows": [...]}`, the Open Inference Protocol v2, MLflow's formats, CSV."""
 
 from typing import Literal, NamedTuple, TypeVar, cast
 
@@ -6,24 +6,32 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from mlops_assets.serving.requests.decoder import no_json
-from mlops_assets.serving.requests.oip import OipRequest, oip_rows
-from mlops_assets.serving.requests.refusal import Refused, told
+from mlops_assets.serving.requests.invocations import Invocation, csv_rows, invocation_rows
+from mlops_assets.serving.requests.oip import ALL_OUTPUTS, OipRequest, Outputs, oip_rows, wanted_outputs
+from mlops_assets.serving.requests.refusal import Refused, counted
+from mlops_assets.serving.requests.written import Written
 
 MAX_ROWS = 10_000
-_MLFLOW = "one of dataframe_split, dataframe_records, instances, inputs"
 
 Kind = Literal["row", "rows", "oip", "mlflow"]
 T = TypeVar("T")
 
 
 class Form(NamedTuple):
-    """A request's rows before they are decoded: the JSON of one plain row with its segment, or parsed rows."""
+    """A request's rows before they are decoded: the JSON of one plain row with its segment, or parsed rows.
+
+    Also what else it asks for: OIP's `outputs`, the `version` that has to answer, and its reasons (`explain`).
+    """
 
     kind: Kind
     body: bytes
     segment: object
     rows: list[object]
     client_id: str | None
+    written: Written = "json"
+    outputs: Outputs = ALL_OUTPUTS
+    version: str | None = None
+    explain: bool = False
 
 
 class _Peek(msgspec.Struct):
@@ -32,31 +40,18 @@ class _Peek(msgspec.Struct):
     segment: object = UNSET
 
 
-class _Split(msgspec.Struct, forbid_unknown_fields=True):
-    columns: list[str]
-    data: list[list[object]]
-    index: object = None
-
-
-class _Mlflow(msgspec.Struct, forbid_unknown_fields=True):
-    dataframe_split: _Split | UnsetType = UNSET
-    dataframe_records: list[object] | UnsetType = UNSET
-    instances: list[object] | UnsetType = UNSET
-    inputs: list[object] | dict[str, list[object]] | UnsetType = UNSET
-    params: dict[str, object] | None = None
-
-
 class Forms:
     """Tells request forms apart in one pass over the body. A product with a column `rows` sends rows in `rows`."""
 
-    def __init__(self, segment: str | None) -> None:
-        """Look at the request field `segment` on the way, if the product has one."""
+    def __init__(self, segment: str | None, most: int = MAX_ROWS) -> None:
+        """Look at the request field `segment` on the way, if the product has one, and take `most` rows at once."""
         fields = [("inputs", Raw | UnsetType, UNSET), ("rows", Raw | UnsetType, UNSET), ("segment", object, UNSET)]
         peek = msgspec.defstruct("Peek", fields, rename={"segment": segment or "segment"})
         self._peek = msgspec.json.Decoder(cast("type[_Peek]", peek))
         self._rows = msgspec.json.Decoder(list[object])
         self._oip = msgspec.json.Decoder(OipRequest)
-        self._mlflow = msgspec.json.Decoder(_Mlflow)
+        self._mlflow = msgspec.json.Decoder(Invocation)
+        self._most = most
 
     def infer(self, body: bytes, json_length: int | None = None) -> Form:
         """Return the rows of `/v2/models/<product>/infer`; binary tensors begin at `json_length`, if there are any.
@@ -64,14 +59,16 @@ class Forms:
         Raises:
             Refused: If the body is no JSON, has another form, or too many rows.
         """
+        if json_length is not None and json_length > len(body):
+            raise Refused(400, f"the JSON before the tensors is {json_length} bytes long, the whole body {len(body)}")
         text = body if json_length is None else body[:json_length]
         seen = _read(self._peek, text)
         if not isinstance(seen.inputs, UnsetType):
             request = _read(self._oip, text)
-            rows = oip_rows(request, b"" if json_length is None else body[json_length:])
-            return Form("oip", b"", UNSET, _counted(rows), request.id)
+            rows = oip_rows(request, b"" if json_length is None else body[json_length:], self._most)
+            return Form("oip", b"", UNSET, self._counted(rows), request.id, "json", wanted_outputs(request))
         if not isinstance(seen.rows, UnsetType):
-            return Form("rows", b"", UNSET, _counted(_read(self._rows, bytes(seen.rows))), None)
+            return Form("rows", b"", UNSET, self._counted(_read(self._rows, bytes(seen.rows))), None)
         return Form("row", text, seen.segment, [], None)
 
     def invocations(self, body: bytes) -> Form:
@@ -80,7 +77,22 @@ class Forms:
         Raises:
             Refused: If the body is no JSON, has another form, or too many rows.
         """
-        return Form("mlflow", b"", UNSET, _counted(_mlflow_rows(_read(self._mlflow, body))), None)
+        rows = invocation_rows(_read(self._mlflow, body), self._most)
+        return Form("mlflow", b"", UNSET, self._counted(rows), None, "pandas")
+
+    def csv(self, body: bytes, kind: Kind) -> Form:
+        """Return the rows of a CSV, answered as `kind`.
+
+        Raises:
+            Refused: If the body is no CSV, or has too many rows.
+        """
+        return Form(kind, b"", UNSET, self._counted(csv_rows(body, self._most)), None, "csv")
+
+    def _counted(self, rows: list[object]) -> list[object]:
+        if not rows:
+            raise Refused(422, "the body holds no rows; right is 1 or more")
+        counted(len(rows), self._most)
+        return rows
 
 
 def _read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
@@ -90,45 +102,3 @@ def _read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise Refused(422, f"the body has another form: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise no_json(error) from error
-
-
-def _counted(rows: list[object]) -> list[object]:
-    if not rows:
-        raise Refused(422, "the body holds no rows; right is 1 or more")
-    if len(rows) > MAX_ROWS:
-        raise Refused(413, f"the body holds {len(rows)} rows; right is {MAX_ROWS} or fewer")
-    return rows
-
-
-def _mlflow_rows(request: _Mlflow) -> list[object]:
-    if request.params:
-        raise Refused(422, f"found params {', '.join(request.params)}; this model takes none")
-    given = [
-        _split(request.dataframe_split) if not isinstance(request.dataframe_split, UnsetType) else None,
-        request.dataframe_records if not isinstance(request.dataframe_records, UnsetType) else None,
-        request.instances if not isinstance(request.instances, UnsetType) else None,
-        _columns(request.inputs) if not isinstance(request.inputs, UnsetType) else None,
-    ]
-    found = [rows for rows in given if rows is not None]
-    if len(found) != 1:
-        raise Refused(422, f"found {len(found)} of MLflow's formats; right is {_MLFLOW}")
-    return found[0]
-
-
-def _split(frame: _Split) -> list[object]:
-    names = frame.columns
-    if len(set(names)) != len(names):
-        raise Refused(422, f"dataframe_split names a column twice: {', '.join(names)}")
-    for at, row in enumerate(frame.data):
-        if len(row) != len(names):
-            raise Refused(422, f"row {at} has {len(row)} values for {len(names)} columns: {told(row)}")
-    return [dict(zip(names, row, strict=True)) for row in frame.data]
-
-
-def _columns(inputs: list[object] | dict[str, list[object]]) -> list[object]:
-    if isinstance(inputs, list):
-        return inputs
-    lengths = {name: len(values) for name, values in inputs.items()}
-    if len(set(lengths.values())) > 1:
-        raise Refused(422, f"the columns in `inputs` differ in length: {lengths}")
-    return [dict(zip(inputs, row, strict=True)) for row in zip(*inputs.values(), strict=True)]

@@ -7,7 +7,6 @@ import msgspec
 
 from mlops_assets.serving.requests.refusal import Problem, Refused
 
-MAX_BODY = 32 * 1024 * 1024  # bytes; 10,000 rows of 100 columns
 JSON = b"application/json"
 
 Scope = MutableMapping[str, Any]
@@ -31,7 +30,9 @@ class Answer(NamedTuple):
     content_type: bytes = JSON
 
 
-class _Error(msgspec.Struct, omit_defaults=True):
+class Failure(msgspec.Struct, omit_defaults=True):
+    """What a request that is not answered gets: one sentence, and each problem. OIP knows the first."""
+
     error: str
     problems: tuple[Problem, ...] = ()
 
@@ -43,7 +44,7 @@ def json_answer(value: object, headers: tuple[tuple[bytes, bytes], ...] = (), st
 
 def refusal(refused: Refused) -> Answer:
     """Return what a client is told of a refused request."""
-    return json_answer(_Error(str(refused), refused.problems), status=refused.status)
+    return json_answer(Failure(str(refused), refused.problems), refused.headers, refused.status)
 
 
 def header(scope: Scope, name: bytes) -> bytes | None:
@@ -55,28 +56,28 @@ def header(scope: Scope, name: bytes) -> bytes | None:
     return None
 
 
-async def read_body(receive: Receive) -> bytes:
-    """Return the whole body.
+async def read_body(receive: Receive, limit: int) -> bytes:
+    """Return the whole body, of at most `limit` bytes.
 
     Raises:
-        Refused: 413 if it is longer than `MAX_BODY`.
+        Refused: 413 if it is longer.
         Gone: If the client left.
     """
     message = await receive()
     body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
+    if not message.get("more_body") and len(body) <= limit:
         if message["type"] == "http.disconnect":
             raise Gone
         return body
     parts, size = [body], len(body)
-    while message.get("more_body"):
+    while size <= limit and message.get("more_body"):
         message = await receive()
         if message["type"] == "http.disconnect":
             raise Gone
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-        if size > MAX_BODY:
-            raise Refused(413, f"the body is longer than {MAX_BODY} bytes; send it in parts")
+    if size > limit:
+        raise Refused(413, f"the body is longer than {limit} bytes; send it in parts")
     return b"".join(parts)
 
 

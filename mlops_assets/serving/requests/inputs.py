@@ -1,9 +1,17 @@
-"""What one request field may hold: in words, and for an image whether it is the one that it should be."""
+"""What one request field may hold: in words, and of an image or a time whether it can be used."""
+
+from datetime import UTC, datetime
+from typing import TypeGuard
 
 from mlops_assets.intake.images import BadImage, Shape, pixels, wanted
 from mlops_assets.training.model import ColumnSpec
 
 _SHOWN = 20  # categories named in a message
+
+
+def is_object(value: object) -> TypeGuard[dict[str, object]]:
+    """Return whether a parsed JSON value is an object."""
+    return isinstance(value, dict)
 
 
 def right(spec: ColumnSpec) -> str:
@@ -34,12 +42,15 @@ def shape_of(spec: ColumnSpec) -> Shape:
     return height, width, channels
 
 
-def wrong_image(data: object, spec: ColumnSpec) -> str | None:
-    """Return what the bytes of an image are instead, or None if they are right."""
-    if not isinstance(data, bytes):
-        return None
+def unusable(value: object, spec: ColumnSpec) -> str | None:
+    """Return what an image or a time is instead of one that can be used; None if it is right."""
     try:
-        pixels(data, shape_of(spec))
+        if isinstance(value, bytes):
+            pixels(value, shape_of(spec))
+        elif isinstance(value, datetime):
+            value.astimezone(UTC)
     except BadImage as problem:
         return str(problem)
+    except OverflowError:
+        return f"{value} (a time before the year 1 or after 9999 in UTC)"
     return None

@@ -2,6 +2,7 @@
 
 import http.client
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ from mlops_assets.evidence.store import replace
 from mlops_assets.evidence.traffic import VariantName
 from mlops_assets.serving.workers import Worker, live_workers
 
-DESIRED = "desired.json"
+DESIRED, SERVED = "desired.json", "served.json"
 _PAUSE_S = 0.05
 _ANSWER_S = 2.0
 
@@ -40,7 +41,10 @@ class Beside(Struct, frozen=True, kw_only=True):
 
 
 class Deployment(Struct, frozen=True, kw_only=True):
-    """One version set for all segments. An unknown segment goes to the one named `fallback`, if any."""
+    """One version set for all segments. An unknown segment goes to the one named `fallback`, if any.
+
+    `warm` are the champions before, loaded too, so that a rollback need only point to them.
+    """
 
     id: str
     product: str
@@ -48,6 +52,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
     routes: dict[str, Route]
     fallback: str | None = None
     beside: dict[str, list[Beside]] = msgspec.field(default_factory=dict[str, list[Beside]])
+    warm: dict[str, Route] = msgspec.field(default_factory=dict[str, Route])
 
 
 class _Metadata(msgspec.Struct):
@@ -59,14 +64,20 @@ def write_deployment(folder: Path, deployment: Deployment) -> None:
     replace(folder / DESIRED, msgspec.json.encode(deployment))
 
 
-def read_deployment(folder: Path) -> Deployment | None:
-    """Return the desired deployment, or None before the first.
+def read_deployment(folder: Path, name: str = DESIRED) -> Deployment | None:
+    """Return the desired deployment, or that of another file; None before the first.
 
     Raises:
         msgspec.DecodeError: If the file is no deployment; the message names the field.
     """
-    path = folder / DESIRED
+    path = folder / name
     return msgspec.json.decode(path.read_bytes(), type=Deployment) if path.exists() else None
+
+
+def keep_served(folder: Path, deployment: Deployment) -> None:
+    """Note that a worker serves `deployment`: one that starts, and cannot load what is desired, serves this."""
+    with suppress(OSError):  # a full disk: the note is of an earlier one
+        replace(folder / SERVED, msgspec.json.encode(deployment))
 
 
 def wait_until_served(folder: Path, deployment_id: str, timeout_s: float) -> list[Worker]:
@@ -88,7 +99,7 @@ def answers(worker: Worker) -> str | None:
     """Return the deployment that `worker` says over HTTP it serves; None if it serves none or does not answer."""
     connection = http.client.HTTPConnection(urlsplit(worker.url).netloc, timeout=_ANSWER_S)
     try:
-        connection.request("GET", "/v2")
+        connection.request("GET", "/v2/health/ready")  # it asks for no key
         return msgspec.json.decode(connection.getresponse().read(), type=_Metadata).deployment
     except (OSError, http.client.HTTPException, msgspec.DecodeError):
         return None

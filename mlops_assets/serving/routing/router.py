@@ -1,86 +1,107 @@
-"""Segment -> the model that answers for it: an immutable table, replaced at once; the ones before stay warm."""
+"""Segment -> who answers for it: an immutable table, replaced at once; the models of the ones before stay warm."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from functools import cached_property
 
 import msgspec
-import numpy as np
 
 from mlops_assets.evidence.store import Store
-from mlops_assets.intake.images import png
 from mlops_assets.product import ModelProduct
-from mlops_assets.serving.log.writer import Columns, Kind
+from mlops_assets.serving.log.keeping import keeper_of, kept_columns
 from mlops_assets.serving.requests.decoder import RowDecoder
 from mlops_assets.serving.requests.refusal import Refused
+from mlops_assets.serving.routing.counts import VariantCounts, counts_key
 from mlops_assets.serving.routing.deploy import Deployment, Route
-from mlops_assets.training.model import ColumnSpec, ModelSpec, decode_spec
+from mlops_assets.serving.routing.lanes import Answerer, Lane, Model, lane_of
+from mlops_assets.serving.routing.probes import probes
+from mlops_assets.training.model import decode_spec
 from mlops_assets.training.predictor import Predictor
 
-_PROBES = 32
-_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
-
-@dataclass(frozen=True, kw_only=True)
-class Model:
-    """A loaded model: how its rows are read and scored, and how the log names its columns."""
-
-    spec: ModelSpec
-    decoder: RowDecoder
-    predictor: Predictor
-    columns: msgspec.Raw
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answerer:
-    """Who answers for a segment."""
-
-    segment: str
-    version: int
-    model: Model
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Table:
     """One deployment, loaded. `segments` are those the product declares, with or without a champion."""
 
     deployment: str | None
-    answerers: Mapping[str, Answerer]
+    lanes: Mapping[str, Lane]
     segments: Sequence[str]
     fallback: str | None = None
 
+    @cached_property
+    def answerers(self) -> Mapping[str, Answerer]:
+        """The champion of each segment that has one."""
+        return {segment: lane.champion for segment, lane in self.lanes.items()}
+
+    @cached_property
+    def pixels(self) -> int:
+        """How many values the images of a row may have."""
+        return max((by.model.decoder.pixels for by in self.everyone), default=0)
+
     def answerer(self, segment: str) -> Answerer:
-        """Return who answers for `segment`: its champion, or for an unknown segment that of the fallback.
+        """Return the champion of `segment`, or for an unknown segment that of the fallback.
 
         Raises:
             Refused: 503 while the segment has no champion, 422 if it is unknown and there is no fallback.
         """
-        found = self.answerers.get(segment)
+        return self.lane(segment).champion
+
+    def choose(self, segment: str, key: bytes | None) -> Answerer:
+        """Return who answers for `segment` where `key` decides, its canary or split too; the champion without a key.
+
+        Raises:
+            Refused: As `answerer`.
+        """
+        lane = self.lane(segment)
+        return lane.champion if key is None else lane.choose(key)
+
+    def lane(self, segment: str) -> Lane:
+        """Return who answers for `segment` and who beside.
+
+        Raises:
+            Refused: As `answerer`.
+        """
+        found = self.lanes.get(segment)
         if found is not None:
             return found
         if segment not in self.segments and self.fallback is None:
             known = ", ".join(self.segments)
             raise Refused(422, f"no segment {segment!r}; known segments: {known}")
         served = segment if segment in self.segments or self.fallback is None else self.fallback
-        if served in self.answerers:
-            return self.answerers[served]
+        if served in self.lanes:
+            return self.lanes[served]
         raise Refused(503, f"segment {served!r} has no champion yet; its first one is served as soon as it is promoted")
+
+    @property
+    def everyone(self) -> Iterator[Answerer]:
+        """All who answer or get copies, champions first in each segment."""
+        for lane in self.lanes.values():
+            yield from lane.everyone
+
+    def counts(self) -> dict[str, VariantCounts]:
+        """Return what each of them did since its segment was last routed otherwise, by `segment/variant/version`."""
+        return {counts_key(by.segment, by.variant, by.version): by.tally.counts() for by in self.everyone}
 
 
 def empty_table(product: ModelProduct) -> Table:
     """Return the table before the first deployment: every answer is a 503 that says so."""
-    return Table(deployment=None, answerers={}, segments=product.segments, fallback=product.fallback)
+    return Table(deployment=None, lanes={}, segments=product.segments, fallback=product.fallback)
 
 
 class Loader:
-    """Makes tables of deployments. A model is loaded and checked once, and kept while the last two tables have it."""
+    """Makes tables of deployments. A model is loaded and checked once, and kept while the last two tables have it.
 
-    def __init__(self, product: ModelProduct, store: Store) -> None:
-        """Read models from `store`."""
+    A segment that is routed as before keeps its lane, and with it its counts.
+    """
+
+    def __init__(self, product: ModelProduct, store: Store, secret: bytes = b"") -> None:
+        """Read models from `store`; `secret` hashes personal columns in the log."""
         self._product = product
         self._store = store
+        self._secret = secret
         self._kept: dict[tuple[str, str], Model] = {}
         self._last: set[tuple[str, str]] = set()
+        self._lanes: dict[str, tuple[object, Lane]] = {}
 
     def table(self, deployment: Deployment) -> Table:
         """Return the table of `deployment`, each of its models checked against the offline path.
@@ -88,71 +109,60 @@ class Loader:
         Raises:
             BrokenEvidence: If a model's bytes are missing or changed.
             NotEqual: If a model would answer otherwise than offline.
-            ValueError: If it is the deployment of another product.
+            ValueError: If it is the deployment of another product, or shares are by a column that no request has.
         """
         if deployment.product != self._product.name:
             raise ValueError(f"a deployment of {deployment.product!r}; right is one of {self._product.name!r}")
-        models = {_key(route): self._kept.get(_key(route)) or self._load(route) for route in deployment.routes.values()}
+        routes = [*deployment.routes.values(), *(each.route for all_ in deployment.beside.values() for each in all_)]
+        models = {_key(route): self._kept.get(_key(route)) or self._load(route) for route in routes}
+        self._lanes = {segment: self._lane(deployment, segment, models) for segment in deployment.routes}
         self._kept = {key: model for key, model in self._kept.items() if key in self._last} | models
         self._last = set(models)
-        answerers = {
-            segment: Answerer(segment=segment, version=route.version, model=models[_key(route)])
-            for segment, route in deployment.routes.items()
-        }
         return Table(
             deployment=deployment.id,
-            answerers=answerers,
-            segments=tuple(dict.fromkeys([*self._product.segments, *answerers])),
+            lanes={segment: lane for segment, (_, lane) in self._lanes.items()},
+            segments=tuple(dict.fromkeys([*self._product.segments, *self._lanes])),
             fallback=deployment.fallback,
         )
+
+    def warm(self, route: Route) -> None:
+        """Load a model that no table has yet, and keep it for the next one.
+
+        Raises:
+            BrokenEvidence: If its bytes are missing or changed.
+            NotEqual: If it would answer otherwise than offline.
+        """
+        self._last.add(_key(route))
+        if _key(route) not in self._kept:
+            self._kept[_key(route)] = self._load(route)
+
+    def _lane(
+        self, deployment: Deployment, segment: str, models: Mapping[tuple[str, str], Model]
+    ) -> tuple[object, Lane]:
+        champion, beside = deployment.routes[segment], deployment.beside.get(segment, [])
+        before = self._lanes.get(segment)
+        if before is not None and before[0] == (champion, beside):
+            return before
+        lane = lane_of(self._product, segment, champion, beside, lambda route: models[_key(route)])
+        return (champion, beside), lane
 
     def _load(self, route: Route) -> Model:
         spec = decode_spec(self._store.get_bytes(route.spec))
         predictor = Predictor(spec, self._store.get_bytes(route.model))
-        if rows := probes(spec):
+        rows = probes(spec)
+        if rows:
             predictor.check(rows)
         source = self._product.source
-        inputs: list[tuple[str, Kind]] = [(name, column.type) for name, column in spec.inputs.items()]
-        features: list[tuple[str, Kind]] = [
-            (name, "str" if name in spec.categories else "float") for name in spec.features
-        ]
+        keeper = keeper_of(self._product, spec, self._secret)
+        everything = msgspec.Raw(msgspec.msgpack.encode(kept_columns(spec)))
         return Model(
             spec=spec,
             decoder=RowDecoder(spec.inputs, key=source.key, segment=source.segment),
             predictor=predictor,
-            columns=msgspec.Raw(msgspec.msgpack.encode(Columns(inputs, features))),
+            columns=everything if keeper is None else keeper.columns,
+            keeper=keeper,
+            probes=rows,
         )
-
-
-def probes(spec: ModelSpec) -> list[tuple[object, ...]]:
-    """Return rows over the whole of what each column may hold, nulls too, to compare two ways of scoring on.
-
-    None where a features function reads free text: what it makes of an invented one says nothing about real ones.
-    """
-    levels = {name: column.isin or spec.categories.get(name) for name, column in spec.inputs.items()}
-    if spec.transform and any(column.type == "str" and not levels[name] for name, column in spec.inputs.items()):
-        return []
-    return [
-        tuple(_probe(column, levels[name], at + 7 * place) for place, (name, column) in enumerate(spec.inputs.items()))
-        for at in range(_PROBES)
-    ]
-
-
-def _probe(column: ColumnSpec, levels: list[str] | None, at: int) -> object:
-    if column.nullable and at % 5 == 0:
-        return None
-    if column.type == "image":
-        return png(np.random.default_rng(at).integers(0, 256, column.shape, np.uint8))
-    if column.type == "str":
-        return levels[at % len(levels)] if levels else f"probe {at}"
-    if column.type == "bool":
-        return at % 2 == 0
-    if column.type == "datetime":
-        return _MOMENT.replace(hour=at % 24)
-    low = -100.0 if column.min is None else column.min
-    high = low + 1000.0 if column.max is None else column.max
-    value = low + (high - low) * (at % 11) / 10
-    return int(value) if column.type == "int" else value
 
 
 def _key(route: Route) -> tuple[str, str]:

@@ -94,8 +94,8 @@ def _start(spec: ModelSpec, architecture: Architecture, random: np.random.Genera
     for layer, (seen, made) in enumerate(pairwise([channels, *filters])):
         start[f"filter.{layer}"] = random.normal(0, np.sqrt(2 / (9 * seen)), (made, seen, 3, 3))
         start[f"offset.{layer}"] = np.zeros(made)
-    halved = len(filters) - 1
-    inputs = (height >> halved) * (width >> halved) * filters[-1]
+    halvings = len(filters) - 1
+    inputs = (height >> halvings) * (width >> halvings) * filters[-1]
     for layer, (wide, narrow) in enumerate(pairwise([inputs, *sizes(architecture, "layers")])):
         start[f"weight.{layer}"] = random.normal(0, np.sqrt(2 / wide), (narrow, wide))
         start[f"bias.{layer}"] = np.zeros(narrow)
@@ -114,14 +114,14 @@ def _seen(architecture: Architecture, tensors: Tensors, images: Floats) -> Float
     for layer in range(len(sizes(architecture, "filters"))):
         filters = tensors[f"filter.{layer}"]
         flat = filters.transpose(2, 3, 1, 0).reshape(-1, len(filters))
-        values = np.maximum(_neighbourhoods(values) @ flat + tensors[f"offset.{layer}"], 0)
-        values = _halved(values) if layer else values
+        values = np.maximum(neighbourhoods(values) @ flat + tensors[f"offset.{layer}"], 0)
+        values = halved(values) if layer else values
     values = values.reshape(len(values), -1)
     values = np.maximum(values @ tensors["weight.0"].T + tensors["bias.0"], 0)
     return values @ tensors["weight.1"].T + tensors["bias.1"]
 
 
-def _neighbourhoods(values: Floats) -> Floats:
+def neighbourhoods(values: Floats) -> Floats:
     """Return each pixel's 3 x 3 neighbours, 0 beyond the edge, shape (images, height, width, 9 x channels)."""
     height, width = values.shape[1:3]
     framed = np.pad(values, ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -129,7 +129,7 @@ def _neighbourhoods(values: Floats) -> Floats:
     return np.concatenate(parts, axis=3)
 
 
-def _halved(values: Floats) -> Floats:
+def halved(values: Floats) -> Floats:
     """Return the greatest of each 2 x 2 pixels; a last odd row or column is left out."""
     down, right = values.shape[1] // 2 * 2, values.shape[2] // 2 * 2
     rows = np.maximum(values[:, 0:down:2], values[:, 1:down:2])

@@ -66,6 +66,8 @@ WRONG = [
     ({"home": 1}, "field 'home': found 1 (int); right is true or false"),
     ({"since": "2026-01-31"}, "field 'since': found \"2026-01-31\" (text); right is a time such as"),
     ({"since": "2026-01-31T12:00:00"}, "right is a time such as '2026-01-31T12:00:00Z'"),
+    ({"since": "0001-01-01T00:00:00+14:00"}, "(a time before the year 1 or after 9999 in UTC); right is"),
+    ({"since": "9999-12-31T23:59:59-12:00"}, "field 'since': found 9999-12-31 23:59:59-12:00 (a time before"),
     ({"id": 1.5}, "field 'id': found 1.5 (float); right is text or an int"),
     (
         {"salary": 1},

@@ -5,8 +5,12 @@ import struct
 import numpy as np
 import pytest
 
+from mlops_assets.intake.images import png
+from mlops_assets.serving.requests.decoder import RowDecoder
 from mlops_assets.serving.requests.forms import MAX_ROWS, Forms
+from mlops_assets.serving.requests.oip import ALL_OUTPUTS
 from mlops_assets.serving.requests.refusal import Refused
+from mlops_assets.training.model import ColumnSpec
 
 ROWS = [{"age": 40, "job": "nurse"}, {"age": 41, "job": None}]
 
@@ -56,6 +60,71 @@ def test_oip_tensors_may_be_binary(forms):
     form = forms.infer(head + numbers + texts, len(head))
 
     assert form.rows == [{"age": 40, "job": "nurse"}, {"age": 41, "job": "ärztin"}]
+
+
+def test_an_image_in_a_binary_tensor_is_its_files_bytes(forms):
+    spec, file = ColumnSpec(type="image", shape=[2, 3, 1]), png(np.zeros((2, 3, 1), np.uint8))
+    data = struct.pack("<I", len(file)) + file
+    head = encoded({"inputs": [sized("file", "BYTES", len(data), rows=1)]})
+
+    form = forms.infer(head + data, len(head))
+
+    assert [row.values for row in RowDecoder({"file": spec}).many(form.rows, [0])] == [(file,)]
+    with pytest.raises(Refused, match=r"field 'file': found .*right is text"):
+        RowDecoder({"file": ColumnSpec(type="str")}).many(form.rows, [0])
+
+
+def sized(name: str, datatype: str, size: object, *, rows: int = 2) -> dict[str, object]:
+    """A tensor whose values are in the binary part."""
+    return {"name": name, "shape": [rows], "datatype": datatype, "parameters": {"binary_data_size": size}}
+
+
+@pytest.mark.parametrize(
+    ("tensors", "said"),
+    [
+        ([sized("age", "INT64", 24)], "binary_data_size is 24 .*; right is 0 to 16, the bytes left"),
+        ([sized("age", "INT64", -16)], "binary_data_size is -16 .*; right is 0 to 16"),
+        ([sized("age", "INT64", "16")], 'binary_data_size is "16"'),
+        ([sized("age", "INT64", True)], "binary_data_size is true"),
+        ([sized("age", "INT64", 8)], r"tensor 'age' has 1 values, but its shape \[2\] says 2"),
+        ([sized("age", "INT32", 8)], "the tensors take 8 bytes of the 16 that follow the JSON"),
+        ([sized("age", "BYTES", 16)], "tensor 'age': its binary data is no BYTES: a text ends beyond the data"),
+        ([{**sized("age", "INT64", 16), "data": [1, 2]}], "tensor 'age' has both `data` and 'binary_data_size'"),
+        ([{"name": "age", "shape": [2], "datatype": "INT64"}], "tensor 'age' has no values; right is `data`"),
+    ],
+)
+def test_wrong_binary_sizes_are_told(forms, tensors, said):
+    head = encoded({"inputs": tensors})
+
+    with pytest.raises(Refused, match=said) as refused:
+        forms.infer(head + np.array([40, 41], "<i8").tobytes(), len(head))
+
+    assert refused.value.status == 422
+
+
+def test_the_end_of_the_json_has_to_be_within_the_body(forms):
+    with pytest.raises(Refused, match="the JSON before the tensors is 99 bytes long, the whole body 2"):
+        forms.infer(b"{}", 99)
+
+
+def test_outputs_are_asked_for_by_name(forms):
+    wanted = [{"name": "output", "parameters": {"binary_data": False}}, {"name": "decision"}]
+
+    def outputs(**body: object) -> object:
+        return forms.infer(encoded({"inputs": [tensor()], **body})).outputs
+
+    assert outputs() == ALL_OUTPUTS
+    assert outputs(outputs=wanted) == ({"output": False, "decision": False}, False)
+    assert outputs(outputs=wanted, parameters={"binary_data_output": True}).named == {"output": False, "decision": True}
+    assert outputs(parameters={"binary_data_output": True}) == ({}, True)
+    for wrong, said in [
+        ({"outputs": [{"name": "x", "parameters": {"binary_data": 1}}]}, "parameter 'binary_data' is 1"),
+        ({"outputs": [{"name": "x"}, {"name": "x"}]}, "output 'x' is asked for twice"),
+        ({"outputs": [{"name": "x", "parameters": {"classification": 2}}]}, "parameter 'classification' is not known"),
+        ({"parameters": {"binary_data_output": "yes"}}, "parameter 'binary_data_output' is \"yes\""),
+    ]:
+        with pytest.raises(Refused, match=said):
+            outputs(**wrong)
 
 
 @pytest.mark.parametrize(

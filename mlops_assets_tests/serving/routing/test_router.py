@@ -9,14 +9,21 @@ import pytest
 
 from mlops_assets.evidence.records import BrokenEvidence
 from mlops_assets.evidence.store import Store
-from mlops_assets.serving import pages
+from mlops_assets.serving.description import metadata
 from mlops_assets.serving.requests.answers import Scored, answer
+from mlops_assets.serving.requests.forms import Form
 from mlops_assets.serving.requests.forms import Kind as FormKind
 from mlops_assets.serving.requests.refusal import Refused
 from mlops_assets.serving.routing.deploy import Deployment
-from mlops_assets.serving.routing.router import Loader, empty_table, probes
+from mlops_assets.serving.routing.probes import probes
+from mlops_assets.serving.routing.router import Loader, empty_table
 from mlops_assets.training.model import ColumnSpec
 from mlops_assets_tests.serving.loans import LOANS, fitted, route
+
+
+def asked(kind: FormKind) -> Form:
+    """A request of this form."""
+    return Form(kind, b"", None, [], None)
 
 
 @pytest.fixture
@@ -102,8 +109,8 @@ def test_a_multiclass_answer_names_the_class_and_all_probabilities(settings, loa
     by = loader.table(deployment({"eu": route(settings, model, 1)})).answerer("eu")
     scored = Scored("id", by, by.model.predictor.one((40, 4000.0, "clerk")))
 
-    plain = json.loads(answer("loans", "row", "id", [scored], None).body)
-    oip = json.loads(answer("loans", "oip", "id", [scored, scored], None).body)
+    plain = json.loads(answer("loans", asked("row"), "id", [scored]).body)
+    oip = json.loads(answer("loans", asked("oip"), "id", [scored, scored]).body)
 
     assert plain["output"] == "clerk1"
     assert set(plain["probabilities"]) == {f"{job}{good}" for job in ("clerk", "nurse", "smith") for good in (0, 1)}
@@ -119,13 +126,13 @@ def test_a_model_with_a_threshold_says_in_every_form_whether_a_row_is_acted_on(s
     by = table.answerer("eu")
     scored = Scored("id", by, by.model.predictor.one((40, 2500.0, "clerk")))
 
-    told = {kind: json.loads(answer("loans", kind, "id", [scored], None).body) for kind in get_args(FormKind)}
+    told = {kind: json.loads(answer("loans", asked(kind), "id", [scored]).body) for kind in get_args(FormKind)}
 
     assert told["row"]["decision"] is acted
     assert [row["decision"] for row in told["rows"]["predictions"]] == [acted]
     assert told["mlflow"]["decisions"] == [acted]
     assert told["oip"]["outputs"][1] == {"name": "decision", "datatype": "BOOL", "shape": [1], "data": [acted]}
-    assert [output.name for output in pages.model(LOANS, table).outputs] == ["output", "decision"]
+    assert [output.name for output in metadata.model(LOANS, table).outputs] == ["output", "decision"]
 
 
 def test_a_model_without_a_threshold_decides_nothing(settings, loader, first):
@@ -133,7 +140,7 @@ def test_a_model_without_a_threshold_decides_nothing(settings, loader, first):
     by = table.answerer("eu")
     scored = Scored("id", by, by.model.predictor.one((40, 2500.0, "clerk")))
 
-    told = "".join(answer("loans", kind, "id", [scored], None).body.decode() for kind in get_args(FormKind))
+    told = "".join(answer("loans", asked(kind), "id", [scored]).body.decode() for kind in get_args(FormKind))
 
     assert "decision" not in told
-    assert [output.name for output in pages.model(LOANS, table).outputs] == ["output"]
+    assert [output.name for output in metadata.model(LOANS, table).outputs] == ["output"]
