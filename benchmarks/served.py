@@ -111,7 +111,7 @@ def _port(process: "subprocess.Popen[bytes]", said: Path) -> int | None:
 def main(name: str, log: str) -> None:
     """Serve a product on a free port."""
     from mlops_assets.serving.log.durable import DurableLog
-    from mlops_assets.serving.server import serve
+    from mlops_assets.serving.worker.server import serve
 
     settings = load_settings()
     product = read_catalogue(settings.defs).product(name)

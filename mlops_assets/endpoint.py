@@ -127,8 +127,8 @@ def check_personal(
 class Scores(Part):
     """A table that is scored by the champion, window by window, with no request: `path` as in `source`.
 
-    `time` and `key` name its columns, as those of the source where left out; without a time, rows are of when their file
-    was written. A monitoring window is scored `delay` after its end; rows that come later are added.
+    `time` and `key` name its columns, as those of the source where left out; without a time, rows are of when their
+    file was written. A monitoring window is scored `delay` after its end; rows that come later are added.
     """
 
     path: str

@@ -23,8 +23,8 @@ from mlops_assets.definitions import build
 from mlops_assets.graph import build_definitions
 from mlops_assets.parts import duration_seconds
 from mlops_assets.rules import Compute, Need
-from mlops_assets.serving.listening import DRAIN_S
-from mlops_assets.serving.server import SHADOW_S
+from mlops_assets.serving.worker.endpoint import SHADOW_S
+from mlops_assets.serving.worker.listening import DRAIN_S
 from mlops_assets.settings import PACKAGE, Settings, load_settings
 from mlops_assets.training.resources import mlflow_resource
 from mlops_assets.wiring import Platform

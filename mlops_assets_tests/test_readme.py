@@ -75,7 +75,18 @@ def test_a_command_is_explained_and_all_its_options_are_in_the_readme(name: str)
 def test_commands_that_read_take_json():
     reading = {name for name, parser in parsers().items() if "--json" in options(parser)}
 
-    assert reading == {"status", "predictions", "trace", "why", "alerts", "backtest", "costs", "replay", "traffic", "score"}
+    assert reading == {
+        "status",
+        "predictions",
+        "trace",
+        "why",
+        "alerts",
+        "backtest",
+        "costs",
+        "replay",
+        "traffic",
+        "score",
+    }
 
 
 def test_every_make_target_is_there():

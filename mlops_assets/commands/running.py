@@ -73,7 +73,7 @@ def serve(options: argparse.Namespace, settings: Settings) -> int:
     from mlops_assets.catalogue import read_catalogue
     from mlops_assets.lineage.shown import traced
     from mlops_assets.parts import duration_seconds
-    from mlops_assets.serving.server import serve
+    from mlops_assets.serving.worker.server import serve
 
     product = read_catalogue(settings.defs).product(options.product)
     return serve(

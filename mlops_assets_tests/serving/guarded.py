@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from mlops_assets.endpoint import Endpoint, Limits
 from mlops_assets.rules import Approval
 from mlops_assets.serving.requests.decoder import RowDecoder
-from mlops_assets.serving.server import serve
+from mlops_assets.serving.worker.server import serve
 from mlops_assets.settings import Settings, load_settings
 from mlops_assets_tests.houses import HOUSES
 from mlops_assets_tests.serving.loans import LOANS, Reply, post

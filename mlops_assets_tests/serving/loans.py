@@ -22,7 +22,7 @@ from mlops_assets.evidence.store import Store
 from mlops_assets.parts import Label, Source
 from mlops_assets.product import ModelProduct
 from mlops_assets.serving.routing.deploy import Beside, Deployment, Route, write_deployment
-from mlops_assets.serving.server import serve
+from mlops_assets.serving.worker.server import serve
 from mlops_assets.settings import Settings, load_settings
 from mlops_assets.training import gbdt
 from mlops_assets.training.fitting import Trained, TrainingSet

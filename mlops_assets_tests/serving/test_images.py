@@ -14,23 +14,23 @@ from PIL import Image
 from mlops_assets.evidence.store import Store
 from mlops_assets.features.transform import Transform
 from mlops_assets.intake.images import png
-from mlops_assets.serving.app import App
-from mlops_assets.serving.events import Events
-from mlops_assets.serving.infer import Inference
+from mlops_assets.serving.answering.app import App
+from mlops_assets.serving.answering.infer import Inference
+from mlops_assets.serving.answering.predicting import Predicting
 from mlops_assets.serving.log.durable import DurableLog
 from mlops_assets.serving.log.frames import mapped, read_frames
 from mlops_assets.serving.log.outcomes import OutcomeLog
 from mlops_assets.serving.log.parity import parity
 from mlops_assets.serving.log.sealed import table
 from mlops_assets.serving.log.writer import LogWriter
-from mlops_assets.serving.metrics import Metrics
-from mlops_assets.serving.predicting import Predicting
+from mlops_assets.serving.metrics.metrics import Metrics
 from mlops_assets.serving.requests.clock import ReplayClock
 from mlops_assets.serving.requests.decoder import RowDecoder
 from mlops_assets.serving.requests.refusal import Refused
 from mlops_assets.serving.routing.deploy import Deployment, Route
 from mlops_assets.serving.routing.probes import probes
 from mlops_assets.serving.routing.router import Loader, Table
+from mlops_assets.serving.worker.events import Events
 from mlops_assets.training import gbdt
 from mlops_assets.training.fitting import Trained
 from mlops_assets.training.model import ColumnSpec, encode_spec

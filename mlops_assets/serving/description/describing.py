@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from importlib.metadata import version
 
 from mlops_assets.product import ModelProduct
+from mlops_assets.serving.answering.infer import Inference
+from mlops_assets.serving.answering.ways import Way
 from mlops_assets.serving.description.document import document
 from mlops_assets.serving.description.metadata import ModelReady, model, server, serving
-from mlops_assets.serving.infer import Inference
 from mlops_assets.serving.requests.http import Answer, Scope, json_answer
 from mlops_assets.serving.requests.reading import version_of
 from mlops_assets.serving.routing.router import Table
-from mlops_assets.serving.ways import Way
 
 
 class Describing:

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 from mlops_assets.evidence.records import Json
 from mlops_assets.product import ModelProduct
+from mlops_assets.serving.answering.ways import Way
 from mlops_assets.serving.description.schemas import Schema, example_row, fixed_schemas, ref, row_schemas, rows_schema
 from mlops_assets.serving.log.outcomes import MAX_OUTCOMES
 from mlops_assets.serving.requests.tensors import REASONS
 from mlops_assets.serving.routing.router import Table
-from mlops_assets.serving.ways import Way
 
 _ID = {"type": "string", "description": "UUIDv7 of the request; row i of a batch is `<id>.<i>`."}
 _ERRORS = {

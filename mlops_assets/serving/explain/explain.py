@@ -5,7 +5,7 @@ Reasons are not logged: they follow from the model and the logged input, so `rep
 
 from collections.abc import Sequence
 
-from mlops_assets.serving.groups import Group
+from mlops_assets.serving.answering.groups import Group
 from mlops_assets.serving.requests.forms import Form
 from mlops_assets.serving.requests.refusal import Refused
 from mlops_assets.training.reasons.reasons import NoReasons, Reasons

@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 
 from mlops_assets.product import ModelProduct
-from mlops_assets.serving.metrics import Seen
+from mlops_assets.serving.metrics.metrics import Seen
 from mlops_assets.serving.page.pulse import Recent
 from mlops_assets.serving.page.verdicts import Judged
 from mlops_assets.serving.routing.counts import VariantCounts, added, counts_key, quantile_us

@@ -13,9 +13,10 @@ import msgspec
 from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.records import BrokenEvidence
 from mlops_assets.product import ModelProduct
-from mlops_assets.serving.infer import Inference
+from mlops_assets.serving.answering.infer import Inference
+from mlops_assets.serving.answering.ways import Way
 from mlops_assets.serving.log.ids import moment, parse
-from mlops_assets.serving.metrics import Metrics, Seen
+from mlops_assets.serving.metrics.metrics import Metrics, Seen
 from mlops_assets.serving.page.fields import Usual, form, usual_values
 from mlops_assets.serving.page.live import Moment, live
 from mlops_assets.serving.page.pulse import STEP_S, Pulse
@@ -25,7 +26,6 @@ from mlops_assets.serving.requests.clock import Clock, ReplayClock
 from mlops_assets.serving.requests.http import Answer, Scope, json_answer
 from mlops_assets.serving.requests.refusal import Refused
 from mlops_assets.serving.routing.deploy import Deployment, read_deployment
-from mlops_assets.serving.ways import Way
 from mlops_assets.serving.workers import Worker, live_workers
 
 Tracer = Callable[[str], bytes]

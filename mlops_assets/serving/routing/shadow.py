@@ -10,7 +10,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import NamedTuple
 
-from mlops_assets.serving.groups import Group, scores_of
+from mlops_assets.serving.answering.groups import Group, scores_of
 from mlops_assets.serving.log.frames import LogRefused
 from mlops_assets.serving.log.writer import Body, LogWriter, Part
 from mlops_assets.serving.requests.refusal import Refused

@@ -12,7 +12,7 @@ from mlops_assets.evidence.store import Store
 from mlops_assets.monitoring.performance_step import PerformanceStep
 from mlops_assets.monitoring.steps import DriftStep, ProfileStep
 from mlops_assets.product import DATA, ModelProduct, Stage
-from mlops_assets.serving.infer import Inference
+from mlops_assets.serving.answering.infer import Inference
 from mlops_assets.serving.log.durable import DurableLog
 from mlops_assets.serving.log.ids import to_ms
 from mlops_assets.serving.log.personal import personal_key

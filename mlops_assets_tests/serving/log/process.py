@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mlops_assets.endpoint import Endpoint
-from mlops_assets.serving.server import serve
+from mlops_assets.serving.worker.server import serve
 from mlops_assets.settings import Settings, load_settings
 from mlops_assets_tests.serving.loans import LOANS, Running
 

@@ -9,7 +9,7 @@ from mlops_assets.serving.log.frames import mapped, read_frames
 from mlops_assets.serving.log.ids import Ids, text, to_ms
 from mlops_assets.serving.log.sealed import find
 from mlops_assets.serving.log.writer import Body, Columns, LogWriter, Part, Row
-from mlops_assets.serving.metrics import log_lag_s
+from mlops_assets.serving.metrics.metrics import log_lag_s
 from mlops_assets_tests.serving.loans import LOANS
 
 MONDAY = datetime(2026, 1, 5, 23, 59, 59, tzinfo=UTC)

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from mlops_assets.serving.groups import Scorer
-from mlops_assets.serving.infer import Inference, _part
+from mlops_assets.serving.answering.groups import Scorer
+from mlops_assets.serving.answering.infer import Inference, _part
 from mlops_assets.serving.log.durable import DurableLog
 from mlops_assets.serving.log.frames import mapped, read_frames
 from mlops_assets.serving.log.ids import Ids

@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 
 from mlops_assets.product import ModelProduct
-from mlops_assets.serving.infer import ASIDE, Inference
+from mlops_assets.serving.answering.infer import ASIDE, Inference
+from mlops_assets.serving.answering.ways import Way, caller_of
 from mlops_assets.serving.log.ids import moment
 from mlops_assets.serving.log.outcomes import OutcomeLog, filed_outcomes, labels_of, read_outcomes
 from mlops_assets.serving.requests.aside import aside
@@ -16,7 +17,6 @@ from mlops_assets.serving.requests.forms import Forms
 from mlops_assets.serving.requests.http import Answer, Scope, header, json_answer
 from mlops_assets.serving.requests.reading import LONG, infer_form, invocations_form
 from mlops_assets.serving.requests.refusal import Refused
-from mlops_assets.serving.ways import Way, caller_of
 
 _CLOCK = HEADER.encode()
 

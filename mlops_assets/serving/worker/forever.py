@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 
-from mlops_assets.serving.events import Events
+from mlops_assets.serving.worker.events import Events
 
 AGAIN_S = 1.0
 

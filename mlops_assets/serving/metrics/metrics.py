@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from mlops_assets.serving.exposition import BOUNDS_S, Latencies, family, histogram, single
+from mlops_assets.serving.metrics.exposition import BOUNDS_S, Latencies, family, histogram, single
 from mlops_assets.serving.routing.counts import VariantCounts, by_segment, latency_us
 from mlops_assets.serving.routing.lanes import BUCKETS
 from mlops_assets.serving.routing.router import Table

@@ -5,7 +5,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from mlops_assets.serving.groups import Scorer
+from mlops_assets.serving.answering.groups import Scorer
 from mlops_assets.serving.log.ids import Ids
 from mlops_assets.serving.requests.refusal import Refused
 from mlops_assets.training.model import ColumnSpec

@@ -3,8 +3,8 @@
 import time
 
 from mlops_assets.product import ModelProduct
+from mlops_assets.serving.answering.groups import Group, Scorer
 from mlops_assets.serving.explain.explain import reasons_of
-from mlops_assets.serving.groups import Group, Scorer
 from mlops_assets.serving.log.durable import DurableLog
 from mlops_assets.serving.log.ids import Ids, text
 from mlops_assets.serving.log.writer import Body, LogWriter, Part, Row

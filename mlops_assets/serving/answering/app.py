@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from mlops_assets.product import ModelProduct
 from mlops_assets.serving.access.access import Access
+from mlops_assets.serving.answering.infer import Inference
+from mlops_assets.serving.answering.ways import CALLER, Way, caller_of, general
 from mlops_assets.serving.description.describing import Describing
-from mlops_assets.serving.events import Events
-from mlops_assets.serving.infer import Inference
 from mlops_assets.serving.log.frames import LogRefused
-from mlops_assets.serving.metrics import Metrics
+from mlops_assets.serving.metrics.metrics import Metrics
 from mlops_assets.serving.requests.http import (
     Answer,
     Gone,
@@ -23,7 +23,7 @@ from mlops_assets.serving.requests.http import (
     send_answer,
 )
 from mlops_assets.serving.requests.refusal import Refused
-from mlops_assets.serving.ways import CALLER, Way, caller_of, general
+from mlops_assets.serving.worker.events import Events
 
 _RETRY = ((b"retry-after", b"1"),)
 _LONGEST_PATH = 200

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, cast
 import uvicorn
 
 from mlops_assets.endpoint import Limits
-from mlops_assets.serving.app import App
-from mlops_assets.serving.events import Bridge, Events
+from mlops_assets.serving.answering.app import App
 from mlops_assets.serving.requests.door import Door, guarded
+from mlops_assets.serving.worker.events import Bridge, Events
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application

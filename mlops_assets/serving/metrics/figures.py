@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mlops_assets.serving.access.access import Access
-from mlops_assets.serving.infer import Inference
-from mlops_assets.serving.listening import Listening
+from mlops_assets.serving.answering.infer import Inference
 from mlops_assets.serving.log.durable import DurableLog
 from mlops_assets.serving.log.ids import moment
-from mlops_assets.serving.metrics import Metrics, Seen, log_lag_s
-from mlops_assets.serving.process import process_figures
+from mlops_assets.serving.metrics.metrics import Metrics, Seen, log_lag_s
+from mlops_assets.serving.metrics.process import process_figures
 from mlops_assets.serving.requests.clock import Clock
+from mlops_assets.serving.worker.listening import Listening
 from mlops_assets.windows import Grid
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from mlops_assets.serving.exposition import family, single
+from mlops_assets.serving.metrics.exposition import family, single
 from mlops_assets.settings import image
 
 _PROC = Path("/proc/self")

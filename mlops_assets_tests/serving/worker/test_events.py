@@ -6,9 +6,9 @@ import logging
 
 import pytest
 
-from mlops_assets.serving import events as module
-from mlops_assets.serving.events import LINES, SPAN_S, Bridge, Events
-from mlops_assets.serving.forever import Forever
+from mlops_assets.serving.worker import events as module
+from mlops_assets.serving.worker.events import LINES, SPAN_S, Bridge, Events
+from mlops_assets.serving.worker.forever import Forever
 
 NOW = [100.0]
 
@@ -69,7 +69,7 @@ def test_what_a_library_logs_is_a_line_too(lines):
 
 
 def test_a_task_that_fails_is_told_and_begins_again(lines, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("mlops_assets.serving.forever.AGAIN_S", 0.0)
+    monkeypatch.setattr("mlops_assets.serving.worker.forever.AGAIN_S", 0.0)
     begun: list[int] = []
 
     async def run() -> None:

@@ -1,8 +1,4 @@
-"""One endpoint process: serve, follow the desired deployment, beat, drain.
-
-It needs nothing but the product's folder and the store. When everything else is down it serves what it has loaded; when
-the store is down too, it starts from the copies of what it served last.
-"""
+"""One endpoint process, put together: its clock, log, models, paths and registration, from its start to its end."""
 
 import asyncio
 import contextlib
@@ -22,32 +18,31 @@ import msgspec
 
 from mlops_assets.product import ModelProduct
 from mlops_assets.serving.access.access import Access
-from mlops_assets.serving.access.opening import access_at
-from mlops_assets.serving.app import App
-from mlops_assets.serving.copies import Copying
-from mlops_assets.serving.events import Events, Kept, to_stderr
-from mlops_assets.serving.figures import Figures
-from mlops_assets.serving.forever import Forever
-from mlops_assets.serving.infer import Inference
-from mlops_assets.serving.listening import Listening
+from mlops_assets.serving.answering.app import App
+from mlops_assets.serving.answering.infer import Inference
+from mlops_assets.serving.answering.predicting import Predicting
+from mlops_assets.serving.answering.showing import Showing
+from mlops_assets.serving.answering.steering import Steering
+from mlops_assets.serving.answering.ways import Way
 from mlops_assets.serving.log.durable import DurableLog
 from mlops_assets.serving.log.ids import moment
 from mlops_assets.serving.log.outcomes import OutcomeLog
 from mlops_assets.serving.log.personal import personal_key
 from mlops_assets.serving.log.writer import SHADOW, LogWriter
-from mlops_assets.serving.metrics import Metrics
+from mlops_assets.serving.metrics.figures import Figures
+from mlops_assets.serving.metrics.metrics import Metrics
 from mlops_assets.serving.page.page import Page, Tracer
-from mlops_assets.serving.predicting import Predicting
 from mlops_assets.serving.ramp.guard import guard
 from mlops_assets.serving.ramp.tend import Tending
 from mlops_assets.serving.requests.clock import Clock, ReplayClock, ServerClock
 from mlops_assets.serving.routing.deploy import DESIRED, SERVED, read_deployment
 from mlops_assets.serving.routing.follow import Follower
 from mlops_assets.serving.routing.router import Loader, Table
-from mlops_assets.serving.showing import Showing
-from mlops_assets.serving.steering import Steering
-from mlops_assets.serving.warm import warm_here, warm_there
-from mlops_assets.serving.ways import Way
+from mlops_assets.serving.worker.copies import Copying
+from mlops_assets.serving.worker.events import Events, Kept, to_stderr
+from mlops_assets.serving.worker.forever import Forever
+from mlops_assets.serving.worker.listening import Listening
+from mlops_assets.serving.worker.warm import warm_here, warm_there
 from mlops_assets.serving.workers import BEAT_S, ClockKind, Registration, Worker
 from mlops_assets.settings import Settings
 
@@ -58,40 +53,9 @@ ACCESS_S = 0.5  # how often the file of names is looked at
 COPIES = "models"
 
 
-def serve(
-    product: ModelProduct,
-    settings: Settings,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    clock: ClockKind = "server",
-    kept: Kept = "events",
-    linger_s: float = 0.0,
-    tracer: Tracer | None = None,
-) -> int:
-    """Serve `product` until SIGTERM or SIGINT, then answer what is in flight, finish the log and return 0.
-
-    Port 0 is any free one. Prints one line with the URL once it answers. After a signal it goes on for `linger_s`,
-    but is not ready. `tracer` computes the proofs that its page shows.
-
-    Raises:
-        ValueError: If other machines could ask, and nobody would have to say who asks.
-        OSError: If the port is taken.
-    """
-    access = access_at(host, product.name, settings)
-    listening = socket.create_server((host, port), backlog=2048)
-    name = socket.gethostname() if host in ("0.0.0.0", "::") else host
-    url = f"http://{name}:{listening.getsockname()[1]}"
-    how = _How(url=url, clock=clock, access=access, kept=kept, linger_s=linger_s, tracer=tracer)
-    endpoint = _Endpoint(product, settings, how)
-    with asyncio.Runner(loop_factory=endpoint.server.config.get_loop_factory()) as runner:
-        runner.run(endpoint.run(listening))
-    return 0
-
-
 @dataclass(frozen=True, kw_only=True)
-class _How:
-    """How an endpoint serves: where, by which clock, to whom, and what it writes and shows."""
+class How:
+    """How an endpoint serves: where, by which clock, to whom, what it writes, how long it lingers, how it traces."""
 
     url: str
     clock: ClockKind
@@ -101,12 +65,13 @@ class _How:
     tracer: Tracer | None
 
 
-class _Endpoint:
-    """A worker: its clock, its log, its models and its registration."""
+class Endpoint:
+    """A worker. `server` is what listens; `run` serves on a socket until it is told to stop."""
 
     _refused: str | None = None  # why what is desired is not served, as it was told last
 
-    def __init__(self, product: ModelProduct, settings: Settings, how: _How) -> None:
+    def __init__(self, product: ModelProduct, settings: Settings, how: How) -> None:
+        """Put together what serves `product`; nothing is loaded yet."""
         self._product = product
         self._folder = settings.serving(product.name)
         self._clock: Clock = ReplayClock(product.grid) if how.clock == "replay" else ServerClock()

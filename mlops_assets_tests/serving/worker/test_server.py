@@ -44,7 +44,7 @@ def logged(folder):
 
 def test_serving_loads_neither_dagster_nor_mlflow_nor_torch():
     heavy = ("dagster", "mlflow", "torch")
-    script = f"import sys, mlops_assets.serving.server; print([name for name in {heavy} if name in sys.modules])"
+    script = f"import sys, mlops_assets.serving.worker.server; print([name for name in {heavy} if name in sys.modules])"
 
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 

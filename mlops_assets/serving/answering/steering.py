@@ -19,11 +19,11 @@ from mlops_assets.evidence.traffic import VariantName
 from mlops_assets.product import ModelProduct
 from mlops_assets.registry.people.acting import Desk, enter, pasted
 from mlops_assets.registry.people.people import read_people
-from mlops_assets.serving.events import Events
+from mlops_assets.serving.answering.ways import Way, caller_of
 from mlops_assets.serving.ramp.acts import roll_back, set_traffic, withdraw
 from mlops_assets.serving.requests.http import JSON, Answer, Scope, header, json_answer
 from mlops_assets.serving.requests.refusal import Refused
-from mlops_assets.serving.ways import Way, caller_of
+from mlops_assets.serving.worker.events import Events
 from mlops_assets.settings import Settings
 
 Reason = Annotated[str, Meta(min_length=1, max_length=2000)]

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from mlops_assets.evidence.store import Store
 from mlops_assets.serving.routing.deploy import read_deployment
 from mlops_assets.serving.routing.router import Loader, empty_table
-from mlops_assets.serving.warm import warm_here, warm_there
+from mlops_assets.serving.worker.warm import warm_here, warm_there
 from mlops_assets.training.fast import SingleRow
 from mlops_assets_tests.serving.loans import LOANS, deploy, route
 

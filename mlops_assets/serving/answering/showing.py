@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from mlops_assets.serving.answering.ways import Way
 from mlops_assets.serving.requests.http import Answer, Scope
-from mlops_assets.serving.ways import Way
 
 _PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
 
