@@ -73,7 +73,7 @@ class Endpoint:
     def __init__(self, product: ModelProduct, settings: Settings, how: How) -> None:
         """Put together what serves `product`; nothing is loaded yet."""
         self._product = product
-        self._folder = settings.serving(product.name)
+        self._home, self._folder = settings.home, settings.serving(product.name)
         self._clock: Clock = ReplayClock(product.grid) if how.clock == "replay" else ServerClock()
         self._started = datetime.now(UTC)
         writer = f"{socket.gethostname()}-{os.getpid()}-{self._started:%Y%m%dT%H%M%S%f}"
@@ -90,17 +90,7 @@ class Endpoint:
         self._pool = ThreadPoolExecutor(self._threads, "batch")
         self._access = how.access
         self._metrics = Metrics()
-        self._page = Page(
-            product,
-            self._folder,
-            settings.home,
-            writer=writer,
-            clock=self._clock,
-            inference=self._inference,
-            metrics=self._metrics,
-            seen=lambda: self._figures.seen(),
-            tracer=how.tracer,
-        )
+        self._page = self._shown(how, writer)
         ways = {**self._asked(writer), **Steering(settings, product, self._events).ways(), **self._page.ways()}
         self._app = App(product, self._inference, ways, events=self._events, metrics=self._metrics)
         line = f"{product.name}: serving at {how.url} (clock: {how.clock}, writer: {writer})"
@@ -115,6 +105,20 @@ class Endpoint:
             access=how.access,
             metrics=self._metrics,
             started=self._started,
+        )
+
+    def _shown(self, how: How, writer: str) -> Page:
+        """Return the page for people."""
+        return Page(
+            self._product,
+            self._folder,
+            self._home,
+            writer=writer,
+            clock=self._clock,
+            inference=self._inference,
+            metrics=self._metrics,
+            seen=lambda: self._figures.seen(),
+            tracer=how.tracer,
         )
 
     def _asked(self, writer: str) -> dict[str, Way]:
