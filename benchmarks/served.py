@@ -117,7 +117,6 @@ def main(name: str, log: str) -> None:
     product = read_catalogue(settings.defs).product(name)
     if log == "unlogged":
         DurableLog.append = lambda self, id_, body: True
-        DurableLog.end_ms = property(lambda self: sys.maxsize)  # no window of a log that there is not ends
     if log == "synced":
         product = product.model_copy(update={"endpoint": Endpoint(log=Kept(sync=True))})
     serve(product, settings)

@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import BeforeValidator, FailFast, Field, PlainSerializer, model_validator
 
 from mlops_assets.parts import Duration, Part, Period
 
@@ -29,6 +29,23 @@ def as_percent(share: float) -> str:
     return f"{100 * share:.10f}".rstrip("0").rstrip(".") + "%"
 
 
+def share(value: object) -> object:
+    """Return '50%' as 0.5, and anything else as it is."""
+    found = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) else None
+    return float(found[1]) / 100 if found else value
+
+
+def difference(value: object) -> object:
+    """Return what is no percentage as it is.
+
+    Raises:
+        ValueError: If it is one: nobody can tell of what.
+    """
+    if isinstance(value, str) and value.strip().endswith("%"):
+        raise ValueError(f"found {value!r}; it is a difference and no share; right is a number, such as 0.05")
+    return value
+
+
 Percent = Annotated[float, BeforeValidator(percent), PlainSerializer(as_percent)]
 
 
@@ -38,25 +55,26 @@ class Canary(Part):
     It answers each of `steps` of the requests, up to the whole as champion, for at least `hold` and `min_requests` of
     its own. It is taken back when its rate of errors is higher than the champion's by over `errors`, its 95th
     percentile of latency greater by over the share `latency`, its scores differ by over `score_shift` (population
-    stability index), or, with `quality`, its mean loss on matured outcomes is greater by over that; each only once
+    stability index), or, with `quality`, its mean loss on matured outcomes (Brier score, share of wrong classes, or
+    squared error of a value) is greater by over that; each only once
     chance is no likely cause. `min_outcomes` of its own are waited for.
     """
 
-    steps: Annotated[tuple[Percent, ...], Field(min_length=1)]
+    steps: Annotated[tuple[Percent, ...], FailFast()]
     hold: Period = timedelta(hours=1)
     min_requests: Annotated[int, Field(ge=1)] = 200
-    errors: Annotated[float, Field(ge=0, le=1)] = 0.01
-    latency: Annotated[float, Field(ge=0)] = 0.5
-    score_shift: Annotated[float, Field(ge=0)] = 0.25
-    quality: Annotated[float, Field(ge=0)] | None = None
+    errors: Annotated[float, BeforeValidator(share), Field(ge=0, le=1)] = 0.01
+    latency: Annotated[float, BeforeValidator(share), Field(ge=0)] = 0.5
+    score_shift: Annotated[float, BeforeValidator(difference), Field(ge=0)] = 0.25
+    quality: Annotated[Annotated[float, Field(ge=0)] | None, BeforeValidator(difference)] = None
     min_outcomes: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def _ramp(self) -> Self:
         ascending = all(low < high for low, high in zip(self.steps, self.steps[1:], strict=False))
-        if not ascending or self.steps[0] <= 0 or self.steps[-1] != 1:
+        if not self.steps or not ascending or self.steps[0] <= 0 or self.steps[-1] != 1:
             shown = ", ".join(f"{step:.6g}" for step in (100 * each for each in self.steps))
-            raise ValueError(f"canary.steps: found {shown} percent; right is an ascent from over 0% to 100%")
+            raise ValueError(f"canary.steps: found {shown or 'no'} percent; right is an ascent from over 0% to 100%")
         return self
 
 

@@ -12,7 +12,13 @@ _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def duration(value: object) -> object:
-    """Return '2d', '12h', '30m', '45s' or '1w' as a timedelta; anything else goes to pydantic as it is."""
+    """Return '2d', '12h', '30m', '45s' or '1w' as a timedelta; anything else goes to pydantic as it is.
+
+    Raises:
+        ValueError: If it is a number other than 0: nobody can tell of what.
+    """
+    if isinstance(value, bool) or (isinstance(value, int | float) and value != 0):
+        raise ValueError(f"{value} has no unit; right is a number and a unit: 45s, 30m, 12h, 2d, 1w")
     if isinstance(value, str) and (found := re.fullmatch(r"(\d+)(ms|[smhdw])", value)):
         return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
     if isinstance(value, str) and not value.startswith("P"):

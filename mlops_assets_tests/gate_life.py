@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from mlops_assets.evidence.archive import Archive
-from mlops_assets.operations import acts
+from mlops_assets.serving.ramp import acts
 from mlops_assets_tests.gate_book import Book
 from mlops_assets_tests.gate_oracle import ROWS, Model, Truth
 from mlops_assets_tests.gate_world import (
@@ -131,7 +131,10 @@ class Life(RuleBasedStateMachine):
         self.took(what)
 
     def rolled_back(self, segment: str, to: int | None) -> None:
-        acts._moved(Archive(self.world.folder).ledger, self.world.product, segment, to, "r")  # pyright: ignore
+        ledger, product = Archive(self.world.folder).ledger, self.world.product
+        target = acts._earlier(ledger, product, segment, to)  # pyright: ignore
+        if target is not None:
+            acts._moved(ledger, product, target, "ops", "r")  # pyright: ignore
 
     def any_model(self, place: int) -> Model:
         """One of the newest models."""

@@ -81,8 +81,10 @@ def test_what_is_left_out_has_a_default():
             {"label": {"column": "y", "kind": "regression"}},
             "gate: no metric 'auc' of a regression label; known: rmse",
         ),
+        ({"label": {"column": "y", "delay": 2}}, "2 has no unit; right is a number and a unit: 45s, 30m, 12h"),
+        ({"endpoint": {"shadow": True}}, "True has no unit; right is a number and a unit: 45s, 30m, 12h"),
         ({"label": {"column": "y", "delay": "2x"}}, "'2x' is no duration; right is a number and a unit: 45s, 30m, 12h"),
-        ({"label": {"column": "y", "delay": -5}}, r"label.delay\n  Input should be greater than or equal to"),
+        ({"label": {"column": "y", "delay": "-P5D"}}, r"label.delay\n  Input should be greater than or equal to"),
         (
             {"compute": {"memory": "2GB"}},
             "'2GB' is no amount of memory; right is a whole number and Mi or Gi, such as 2Gi",
@@ -113,7 +115,7 @@ def test_what_is_wrong_is_named(fields: dict[str, object], problem: str):
         ("2d", timedelta(days=2)),
         ("1w", timedelta(weeks=1)),
         ("P1DT2H", timedelta(days=1, hours=2)),
-        (90, timedelta(seconds=90)),
+        (0, timedelta(0)),
     ],
 )
 def test_a_duration_is_a_number_and_a_unit(text: object, expected: timedelta):
@@ -144,6 +146,23 @@ def test_a_declaration_with_shares_is_the_same_after_it_was_written_down():
 
     assert ModelProduct.model_validate_json(product.model_dump_json()) == product
     assert ModelProduct.model_validate(product.model_dump()) == product
+
+
+def test_a_share_is_a_number_or_a_percentage_and_a_difference_is_a_number():
+    canary = declared(endpoint={"canary": {"steps": ["100%"], "errors": "1%", "latency": "150%"}}).endpoint.canary
+
+    assert canary is not None
+    assert (canary.errors, canary.latency) == (0.01, 1.5)
+    with pytest.raises(ValidationError, match="found '5%'; it is a difference and no share; right is a number"):
+        declared(endpoint={"canary": {"steps": ["100%"], "quality": "5%"}})
+
+
+@pytest.mark.parametrize("steps", [[5, 25, 100], []])
+def test_wrong_steps_are_told_of_in_one_line(steps: list[int]):
+    with pytest.raises(ValidationError) as refused:
+        declared(endpoint={"canary": steps})
+
+    assert refused.value.error_count() == 1
 
 
 @pytest.mark.parametrize("owner", ["team:credit", "jane.doe@example.com"])

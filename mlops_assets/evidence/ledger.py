@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from mlops_assets.evidence.chain import Chain
+from mlops_assets.evidence.chain import Chain, Link
 from mlops_assets.evidence.records import Json, Struct
 
 ActKind = Literal[
@@ -60,11 +60,11 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         """Use the file at `path`."""
         self.chain = Chain(path)
+        self._known: dict[str, tuple[list[Link], int, list[Act]]] = {}
 
     def acts(self, product: str, *kinds: ActKind) -> list[Act]:
         """Return the acts on `product`, oldest first; all kinds if none is named."""
-        found = [msgspec.convert(link.body, Act) for link in self.chain.links() if link.body["product"] == product]
-        return [act for act in found if not kinds or act.kind in kinds]
+        return [act for act in self._acts(product) if not kinds or act.kind in kinds]
 
     def champion(self, product: str, segment: str) -> Act | None:
         """Return the act that made the segment's champion what it is, or None before the first."""
@@ -135,6 +135,17 @@ class Ledger:
                 raise Conflict(f"{act.product}[{act.segment}]: somebody changed who answers; look again")
             self.chain.append(msgspec.to_builtins(act))
         return act
+
+    def _acts(self, product: str) -> list[Act]:
+        """Return the acts on `product`; a link is converted once. What is kept is never changed, only replaced."""
+        links = self.chain.links()
+        read, count, acts = self._known.get(product, (links, 0, []))
+        if read is not links:  # the chain has begun anew
+            count, acts = 0, []
+        if new := links[count:]:
+            acts = acts + [msgspec.convert(link.body, Act) for link in new if link.body["product"] == product]
+            self._known[product] = links, count + len(new), acts
+        return acts
 
 
 def moves_of(acts: Iterable[Act], segment: str | None) -> list[Act]:

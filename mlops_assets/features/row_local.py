@@ -13,6 +13,7 @@ from mlops_assets.features.transform import Transform
 
 ROWS = 1_000
 ALONE = 32  # rows that are also computed one by one
+AGAIN = 5  # times that the whole batch is computed: an order that is left to chance is right now and then
 TOLERANCE = 1e-9  # relative: vectorised code may round otherwise than code for one number
 
 _Make = Callable[[pl.LazyFrame], pl.LazyFrame]
@@ -24,6 +25,8 @@ class NotRowLocal(ValueError):
 
 def check_row_local(transform: Transform, frame: pl.DataFrame, seed: int) -> None:
     """Check on up to 1,000 rows that single rows and shuffled halves have the features that they have in the batch.
+
+    The batch has to have the same each time that it is computed.
 
     Raises:
         NotRowLocal: If not; it names the feature, the expression, and two values that differ.
@@ -51,6 +54,11 @@ def _difference(make: _Make, rows: pl.DataFrame, draw: np.random.Generator) -> t
     batch = make(rows.lazy()).collect()
     if batch.height != rows.height:
         return None, f"{rows.height} rows became {batch.height}"
+    for _ in range(AGAIN - 1):
+        again = make(rows.lazy()).collect()
+        for name in batch.columns if again.height == batch.height else ():
+            if (at := _first_difference(batch[name], again[name])) is not None:
+                return name, f"it is {batch[name][at]} among {rows.height} rows and {again[name][at]} the next time"
     order = draw.permutation(rows.height)
     parts = [*np.array_split(order, 2), *(np.array([row]) for row in order[:ALONE])]
     for part in parts:

@@ -97,10 +97,12 @@ def lookup(settings: Settings, archive: Archive, inference_id: str) -> Found | N
     Raises:
         ValueError: If `inference_id` is none.
         BrokenEvidence: If it is not found, and a log or a sealed window that may have held it is damaged.
+        DeclarationError: If it is not found, and may be of a product whose declaration is wrong.
     """
     damaged: list[BrokenEvidence] = []
     at = time_of(parse(inference_id).request)
-    for product in read_catalogue(settings.defs).products.values():
+    catalogue = read_catalogue(settings.defs)
+    for product in catalogue.products.values():
         if at < product.grid.bounds(product.grid.key(product.grid.start))[0]:
             continue
         if (found := sealed(archive, product, inference_id)) is not None:
@@ -115,6 +117,9 @@ def lookup(settings: Settings, archive: Archive, inference_id: str) -> Found | N
         damaged += _changed(archive, product, at)
     if damaged:
         raise damaged[0]
+    for name, error in catalogue.errors.items():
+        if settings.serving(name).exists():
+            raise error
     return None
 
 

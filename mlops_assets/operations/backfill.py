@@ -13,7 +13,7 @@ from mlops_assets.operations.flow import step
 from mlops_assets.operations.foreground import foreground
 from mlops_assets.operations.progress import progress
 from mlops_assets.operations.status import without_champion
-from mlops_assets.operations.watch import gate_answer
+from mlops_assets.operations.watch import gate_line
 from mlops_assets.product import DATA, ModelProduct, Stage
 from mlops_assets.serving.routing.deploy import read_deployment
 from mlops_assets.settings import Settings
@@ -136,7 +136,7 @@ def run_all(settings: Settings, product: ModelProduct, todos: list[Todo]) -> int
         for todo in todos:
             ran = loop.run(f"{product.name}_{todo.job}", todo.partition)
             failed += not ran.success
-            answer = gate_answer(archive, product, todo.partition) if todo.job == "retrain" else None
+            answer = gate_line(archive, product, todo.partition) if todo.job == "retrain" else None
             found = _failed_checks(archive, product, todo.partition) if todo.job == "data" else ()
             said = answer if ran.success else f"failed: {'; '.join([*ran.problems, *found])}"
             report(f"{todo.job} {todo.partition}", said)

@@ -1,11 +1,13 @@
 """Who answers beside the champions of a product, how they do, and a person's say in it."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import msgspec
 
 from mlops_assets.catalogue import read_catalogue
 from mlops_assets.evidence.archive import Archive
+from mlops_assets.evidence.ledger import Act
 from mlops_assets.evidence.records import Struct
 from mlops_assets.evidence.signed import person
 from mlops_assets.evidence.traffic import VariantName, traffic_of
@@ -53,7 +55,12 @@ def traffic(settings: Settings, name: str) -> list[Share]:
         looks = tending.looks(segment, datetime.now(UTC))
         rest = 1 - sum(look.tried.variant.share for look in looks)
         first = Share(
-            segment=segment, variant=CHAMPION, version=champion.version, share=round(rest, 6), since=champion.at
+            segment=segment,
+            variant=CHAMPION,
+            version=champion.version,
+            share=round(rest, 6),
+            since=champion.at,
+            state=_taken_back(ledger.acts(name), segment),
         )
         found.append(_counted(first, looks[0].seen.champion) if looks else first)
         found += [_tried(look) for look in looks]
@@ -78,8 +85,9 @@ def traffic_lines(name: str, found: list[Share]) -> list[str]:
 
 def trials(settings: Settings, product: ModelProduct, segment: str) -> list[str]:
     """Return in short who answers beside the champion of a segment, and how that stands."""
-    if not traffic_of(Archive(settings.home).ledger.acts(product.name), segment):
-        return []
+    known = Archive(settings.home).ledger.acts(product.name)
+    if not traffic_of(known, segment):
+        return list(filter(None, [_taken_back(known, segment)]))
     looks = Tending(product, settings, labelled).looks(segment, datetime.now(UTC))
     return [line.strip() for look in looks for line in traffic_lines(product.name, [_tried(look)])]
 
@@ -110,6 +118,16 @@ def withdraw(settings: Settings, name: str, segment: str | None, why: str) -> li
         LookupError: If there is no such product or segment, or nothing to end.
     """
     return acts.withdraw(settings, read_catalogue(settings.defs).product(name), segment, by=person(), reason=why)
+
+
+def _taken_back(known: Iterable[Act], segment: str) -> str | None:
+    """Return what was taken back last, and why, as long as nobody answers beside the champion and it stays."""
+    kinds = ("traffic", "withdraw", "promote", "rollback")
+    moves = [act for act in known if act.segment == segment and act.kind in kinds]
+    if not moves or moves[-1].kind != "withdraw":
+        return None
+    last = moves[-1]
+    return f"{last.facts['variant']} {last.version} was taken back by {last.by} at {last.at[:19]}: {last.reason}"
 
 
 def _tried(look: Look) -> Share:

@@ -37,7 +37,7 @@ def watch(settings: Settings, product: ModelProduct, at: datetime, ran: Sequence
     retrained = tuple(run.partition for run in ran if run.partition and run.job.endswith("_retrain"))
     said = [f"{segment} {_said(held)}" for segment, held in drift.items()]
     said += [f"{segment}: {words}" for segment, words in concept.items()]
-    said += [f"retrained {partition}: {gate_answer(archive, product, partition)}" for partition in retrained]
+    said += [f"retrained {partition}: {gate_line(archive, product, partition)}" for partition in retrained]
     failed = tuple(f"{run.job} {run.partition}: {'; '.join(run.problems)}" for run in ran if not run.success)
     return Watched(
         window=window,
@@ -54,6 +54,13 @@ def gate_answer(archive: Archive, product: ModelProduct, partition: str) -> str:
     """Return what the gate said of the candidate of `partition`, with its reasons."""
     held = archive.head(Place(product=product.name, stage=Stage.CHAMPION, partition=partition))
     return f"{held.record.facts['answer']}: {'; '.join(held.record.facts['reasons'])}" if held else "failed"  # type: ignore[arg-type]
+
+
+def gate_line(archive: Archive, product: ModelProduct, partition: str) -> str:
+    """Return what the gate said, after the version that it is of."""
+    held = archive.head(Place(product=product.name, stage=Stage.CHAMPION, partition=partition))
+    version = f"{product.name}@{held.record.facts['version']}: " if held else ""
+    return version + gate_answer(archive, product, partition)
 
 
 def _concept(archive: Archive, product: ModelProduct, sealed: Sequence[str]) -> list[tuple[str, str]]:

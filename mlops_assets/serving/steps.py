@@ -17,7 +17,15 @@ from mlops_assets.evidence.step import NotReady, Prepared, Step, parse
 from mlops_assets.product import Stage
 from mlops_assets.serving.log.outcomes import outcomes
 from mlops_assets.serving.log.parity import parity
-from mlops_assets.serving.log.seal import drop_sealed, is_closed, log_digests, mark_sealed, seal
+from mlops_assets.serving.log.seal import (
+    WriterFacts,
+    drop_sealed,
+    is_closed,
+    log_digests,
+    mark_sealed,
+    seal,
+    with_gone,
+)
 from mlops_assets.serving.log.writer import SHADOW
 from mlops_assets.serving.routing.deploy import Deployment, read_deployment, write_deployment
 from mlops_assets.serving.routing.failed import failure, unfailed
@@ -196,14 +204,13 @@ class PredictionsStep(Step):
         sealed = seal(folder, window, segment, previous, shadow_before)
         rows = with_scored(sealed.table, self.archive, folder, partition, batch)
         mine = reported.join(rows, on="inference_id", how="semi")
-        known = int(str(before.record.facts["missing"])) if before else 0
-        missing = sum(writer.missing for writer in sealed.writers) if sealed.writers else known
+        writers, missing = with_gone(sealed.writers, *_known(before))
         complete = Check(
             name="is_complete",
             passed=missing == 0,
             severity="warn",
             blocking=False,
-            facts={"missing": missing, "writers": msgspec.to_builtins(sealed.writers)},
+            facts={"missing": missing, "writers": msgspec.to_builtins(writers)},
         )
         return Built(
             outputs={
@@ -230,3 +237,11 @@ class PredictionsStep(Step):
         specs = {version: decode_spec(self.archive.data(model, "spec")) for version, model in models.items()}
         hidden = set(self.product.endpoint.personal) - {self.product.source.key}
         return parity(rows, self.product.features, specs=specs, hidden=hidden)
+
+
+def _known(before: Held | None) -> tuple[list[WriterFacts], int]:
+    """Return what a window's record says of the writers, and how many requests it misses."""
+    if before is None:
+        return [], 0
+    [told] = [check.facts["writers"] for check in before.record.checks if check.name == "is_complete"]
+    return msgspec.convert(told, list[WriterFacts]), msgspec.convert(before.record.facts["missing"], int)

@@ -4,8 +4,9 @@ The file's mtime is the worker's heartbeat. Files of dead workers stay: the earl
 """
 
 import contextlib
+import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -91,18 +92,50 @@ class Registration:
             replace(self._path, msgspec.json.encode(worker))
 
 
+class WorkerFiles:
+    """The workers' files of a product; one that has not changed since is not read again: most are of dead workers."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read `<folder>/workers`; nothing is kept yet."""
+        self._folder = folder / "workers"
+        self._known: dict[str, tuple[tuple[int, int], Worker]] = {}
+
+    def read(self, *, silent_at: datetime | None = None) -> list[tuple[Worker, float]]:
+        """Return workers with their heartbeat in seconds since 1970, oldest first: all, or those not `silent_at`."""
+        stamped = [
+            (path, stat)
+            for path, stat in self._stamped()
+            if silent_at is None or not _silent(stat.st_mtime, silent_at, SILENT_S)
+        ]
+        found: list[tuple[Worker, float]] = []
+        for path, stat in stamped:
+            with contextlib.suppress(FileNotFoundError):  # its home has been removed since it was listed
+                found.append((self._worker(path, (stat.st_mtime_ns, stat.st_ino)), stat.st_mtime))
+        return sorted(found, key=lambda pair: pair[0].started)
+
+    def _stamped(self) -> Iterator[tuple[str, os.stat_result]]:
+        with contextlib.suppress(FileNotFoundError), os.scandir(self._folder) as files:
+            for file in files:
+                if file.name.endswith(".json") and not file.name.startswith("."):
+                    with contextlib.suppress(FileNotFoundError):
+                        yield file.path, file.stat()
+
+    def _worker(self, path: str, stamp: tuple[int, int]) -> Worker:
+        known = self._known.get(path)
+        if known is None or known[0] != stamp:  # it is replaced whole, so that another one is another inode
+            known = self._known[path] = stamp, msgspec.json.decode(Path(path).read_bytes(), type=Worker)
+        return known[1]
+
+
 def workers(folder: Path) -> list[tuple[Worker, float]]:
     """Return every worker that ever was, with its heartbeat in seconds since 1970, oldest first."""
-    found: list[tuple[Worker, float]] = []
-    for path in (folder / "workers").glob("[!.]*.json"):
-        with contextlib.suppress(FileNotFoundError):  # its home has been removed since it was listed
-            found.append((msgspec.json.decode(path.read_bytes(), type=Worker), path.stat().st_mtime))
-    return sorted(found, key=lambda pair: pair[0].started)
+    return WorkerFiles(folder).read()
 
 
 def live_workers(folder: Path, now: datetime) -> list[Worker]:
     """Return the workers whose heartbeat is fresh at `now`."""
-    return [worker for worker, beat in workers(folder) if not worker.stopped and not _silent(beat, now, SILENT_S)]
+    everyone = WorkerFiles(folder).read(silent_at=now)
+    return [worker for worker, _ in everyone if not worker.stopped]
 
 
 def open_from(worker: Worker, beat: float, *, now: datetime, grace_s: float) -> datetime | None:

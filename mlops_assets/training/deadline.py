@@ -2,10 +2,12 @@
 
 import signal
 import threading
+import weakref
 from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
+SOON_S = 0.01  # when it is raised instead of in a callback of weakref's, where it would only be printed
 AGAIN_S = 10.0  # Python drops an exception inside of `__del__` or a callback from C, so it is raised again
 
 
@@ -30,6 +32,9 @@ def ended_after(minutes: float) -> Generator[None]:
         return
 
     def raise_overdue(number: int, frame: FrameType | None) -> None:
+        if frame is not None and frame.f_code.co_filename == weakref.__file__:
+            signal.setitimer(signal.ITIMER_REAL, SOON_S, AGAIN_S)
+            return
         used = f"the training has used up the {minutes:g} minutes of `compute: minutes`"
         right = "right is more of them, fewer rows or fewer iterations"
         raise Overdue(f"{used}; {right}. A network goes on from its last checkpoint when it is trained again")

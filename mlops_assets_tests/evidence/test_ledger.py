@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.evidence.ledger import Act, ActKind, Conflict, Ledger
+from mlops_assets.evidence.records import BrokenEvidence
 
 
 def act(version: int, kind: ActKind = "promote", record: str = "r") -> Act:
@@ -66,3 +67,35 @@ def test_a_version_belongs_to_one_record(tmp_path: Path):
     assert ledger.register(act(5, "register", "a")).version == 1
     with pytest.raises(Conflict, match="loans@1 is record a, not b"):
         ledger.register(act(1, "register", "b"))
+
+
+def test_an_act_is_converted_once_and_what_others_add_is_seen(tmp_path: Path):
+    path = tmp_path / "ledger.jsonl"
+    ledger = Ledger(path)
+    ledger.add(act(1))
+    first = ledger.acts("loans")
+
+    Ledger(path).add(act(2))
+    later = ledger.acts("loans")
+
+    assert later == [act(1), act(2)]
+    assert later[0] is first[0]
+    assert first == [act(1)]  # what was given away stays as it was
+    path.unlink()
+    assert ledger.acts("loans") == []
+    Ledger(path).add(act(3))
+    assert ledger.acts("loans") == [act(3)]
+
+
+def test_each_changed_bit_of_a_line_is_noticed(tmp_path: Path):
+    path = tmp_path / "ledger.jsonl"
+    ledger = Ledger(path)
+    for version in (1, 2, 3):
+        ledger.add(act(version))
+    whole = path.read_bytes()
+    start, end = whole.index(b"\n") + 1, whole.rindex(b"\n", 0, -1)
+
+    for at in range(start, end):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(BrokenEvidence, match=r"ledger.jsonl:[23]: "):
+            Ledger(path).acts("loans")

@@ -1,5 +1,7 @@
 """A features function that looks at other rows is refused, and the expression at fault is named."""
 
+from itertools import count
+
 import polars as pl
 import pytest
 
@@ -41,6 +43,15 @@ def joined(rows: pl.LazyFrame) -> pl.LazyFrame:
     return rows.join(means, on="car", maintain_order="left").select("age", "mean")
 
 
+seen = count()
+
+
+def unsteady(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """In order the first time, and whenever there are few rows: as a join without an order may be."""
+    many = rows.select(pl.len()).collect().item() > 200
+    return rows.reverse().select("age") if many and next(seen) % 4 else rows.select("age")
+
+
 def positive(rows: pl.LazyFrame) -> pl.LazyFrame:
     return rows.filter(pl.col("age") > 25).select("age")
 
@@ -51,6 +62,11 @@ def everything(rows: pl.LazyFrame) -> pl.LazyFrame:
 
 def eager(rows: pl.LazyFrame) -> pl.DataFrame:
     return rows.collect()
+
+
+def test_an_order_that_is_right_only_now_and_then_is_refused(rows: pl.DataFrame):
+    with pytest.raises(NotRowLocal, match=r"feature 'age', .* among 300 rows and .* the next time"):
+        check_row_local(Transform(f"{HERE}.unsteady"), rows, seed=0)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from mlops_assets.catalogue import DeclarationError
 from mlops_assets.evidence.archive import Archive, Held
 from mlops_assets.evidence.records import BrokenEvidence
 from mlops_assets.evidence.store import Store
@@ -117,3 +118,11 @@ def test_an_id_that_is_not_found_beside_a_changed_window_is_no_unknown_id(settin
 
     with pytest.raises(BrokenEvidence, match="changed"):
         lookup(settings, Archive(settings.home), text(Ids().new(to_ms(NOON))))
+
+
+def test_a_declaration_that_is_wrong_by_now_is_named_instead_of_denying_its_predictions(settings: Settings):
+    [first, *_] = served(settings)
+    (settings.defs / "houses" / "product.py").write_text("product = 1 / 0\n")
+
+    with pytest.raises(DeclarationError, match=r"houses/product\.py"):
+        lookup(settings, Archive(settings.home), first)

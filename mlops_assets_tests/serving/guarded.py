@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit
 
 from mlops_assets.endpoint import Endpoint, Limits
 from mlops_assets.rules import Approval
+from mlops_assets.serving import workers
 from mlops_assets.serving.requests.decoder import RowDecoder
 from mlops_assets.serving.worker.server import serve
 from mlops_assets.settings import Settings, load_settings
@@ -96,11 +98,13 @@ def guarded(settings: Settings, env: dict[str, str] | None = None, **options: ob
 
 
 def main() -> None:
-    """Serve with the options: limits, host, linger_s, kept; whether it is houses, and rows of `BROKEN_AGE` break."""
+    """Serve with the options: limits, host, linger_s, kept; what holds the disk; whether it is houses, and breaks."""
     home, options = Path(sys.argv[1]), json.loads(sys.argv[2])
     limits = options.pop("limits", {})
     if "time_s" in limits:
         limits["time"] = timedelta(seconds=limits.pop("time_s"))
+    if holds := options.pop("holds", ""):
+        _hold(Path(holds))
     if options.pop("breaks", False):
         _break()
     chosen = (
@@ -108,6 +112,18 @@ def main() -> None:
     )
     product = chosen.model_copy(update={"endpoint": Endpoint(limits=Limits(**limits))})
     serve(product, load_settings(home=home), **options)
+
+
+def _hold(file: Path) -> None:
+    """Make the disk that takes the worker's own file hang as long as there is `file`."""
+    replace = workers.replace
+
+    def slow(path: Path, data: bytes) -> None:
+        while file.exists():
+            time.sleep(0.01)
+        replace(path, data)
+
+    workers.replace = slow
 
 
 def _break() -> None:

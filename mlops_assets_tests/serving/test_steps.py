@@ -11,6 +11,8 @@ from mlops_assets.evidence.ledger import Act
 from mlops_assets.evidence.step import NotReady
 from mlops_assets.monitoring.follow import sealable
 from mlops_assets.product import DATA, Stage
+from mlops_assets.serving.log.frames import pack, read_frames
+from mlops_assets.serving.log.seal import WriterFacts
 from mlops_assets.serving.routing.deploy import DESIRED, Deployment, read_deployment
 from mlops_assets.serving.steps import EndpointStep, PredictionsStep
 from mlops_assets.settings import Settings
@@ -205,6 +207,48 @@ def test_a_file_that_turns_up_late_is_added_to_what_was_sealed(settings: Setting
     assert archive.table(second, "predictions")["inference_id"].to_list() == sorted([*early, *late])
     assert archive.table(first, "predictions").height == 5
     assert log(settings) == []
+
+
+def test_what_a_writer_lost_is_missed_after_its_file_has_gone(settings: Settings):
+    live(settings)
+    over(settings, NOON + timedelta(days=1), "w")
+    [path] = (settings.serving("houses") / "log" / DAY).iterdir()
+    first, second, third, *_ = read_frames(path.read_bytes()).frames
+    kept = [pack(frame.seq, frame.id, frame.body) for frame in (first, third)]
+    assert second.seq == 1
+    path.write_bytes(b"".join(kept))
+    seal = predictions(settings).make
+    found = [seal(f"bath|{DAY}")]
+
+    answered(settings, model(settings), 1, sales(3).filter(town="bath").head(2), NOON, "late")
+    found.append(seal(f"bath|{DAY}"))
+    answered(settings, model(settings), 1, sales(3).filter(town="bath").head(3), NOON, "later")
+    found.append(seal(f"bath|{DAY}"))
+
+    checks = [check for held in found for check in held.record.checks if check.name == "is_complete"]
+    assert [(check.passed, check.facts["missing"]) for check in checks] == [(False, 1)] * 3
+    assert [held.record.facts["missing"] for held in found] == [1, 1, 1]
+    writers = msgspec.convert(checks[-1].facts["writers"], list[WriterFacts])
+    told = [(each.writer, each.requests, each.missing) for each in writers]
+    assert told == [("w", 2, 1), ("late", 2, 0), ("later", 3, 0)]
+    assert log(settings) == []
+
+
+def test_a_writer_whose_file_is_still_there_is_counted_once(settings: Settings):
+    live(settings)
+    live(settings, "york", version=2, writer="v")
+    for writer in "vw":
+        over(settings, NOON + timedelta(days=1), writer)
+    path = settings.serving("houses") / "log" / DAY / "w.log"
+    frames = read_frames(path.read_bytes()).frames
+    path.write_bytes(b"".join(pack(frame.seq, frame.id, frame.body) for frame in frames if frame.seq != 2))
+    predictions(settings).make(f"bath|{DAY}")
+    with path.open("ab") as file:
+        file.write(pack(9, frames[-1].id, frames[-1].body))
+
+    again = predictions(settings).make(f"bath|{DAY}")
+
+    assert again.record.facts["missing"] == 5  # 2, and 5 to 8: of the file as it is now
 
 
 def test_an_empty_window_is_sealed_without_rows(settings: Settings):

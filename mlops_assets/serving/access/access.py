@@ -114,14 +114,22 @@ class Access:
         return found
 
     def _by_proxy(self, scope: Scope) -> Caller | None:
-        """Return whom a declared proxy names; one that it names and nobody knows may do nothing."""
+        """Return whom a declared proxy names; one that it names and nobody knows may do nothing.
+
+        Raises:
+            Refused: 403 if there are several names: one is the client's own, and nothing tells which.
+        """
         proxy = self._proxy
         if proxy is None or not self._from_proxy(scope, proxy.networks):
             return None
-        name = next((value for key, value in scope["headers"] if key == proxy.header), None)
-        if name is None:
+        names = [value for key, value in scope["headers"] if key == proxy.header]
+        if not names:
             return None
-        told = name.decode("utf-8", "replace")[:_LONGEST]
+        if len(names) > 1:
+            self.refused["several_names"] += 1
+            said = f"header {proxy.header.decode()} came {len(names)} times; right is a proxy that replaces a client's"
+            raise Refused(403, said)
+        told = names[0].decode("utf-8", "replace")[:_LONGEST]
         found = self._identities.get(told) or self._identities.get(ANYONE)
         proper = found is not None and told != ANYONE and told.isprintable()
         return Caller(f"proxy:{told}", found.acts if found is not None and proper else ())

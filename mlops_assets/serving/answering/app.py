@@ -8,7 +8,7 @@ from mlops_assets.product import ModelProduct
 from mlops_assets.serving.access.access import Access
 from mlops_assets.serving.answering.infer import Inference
 from mlops_assets.serving.answering.ways import CALLER, Way, caller_of, general
-from mlops_assets.serving.description.describing import Describing
+from mlops_assets.serving.description.describing import Describing, UsualOf
 from mlops_assets.serving.log.frames import LogRefused
 from mlops_assets.serving.metrics.metrics import Metrics
 from mlops_assets.serving.requests.http import (
@@ -36,9 +36,16 @@ class App:
     """
 
     def __init__(
-        self, product: ModelProduct, inference: Inference, ways: Mapping[str, Way], *, events: Events, metrics: Metrics
+        self,
+        product: ModelProduct,
+        inference: Inference,
+        ways: Mapping[str, Way],
+        *,
+        events: Events,
+        metrics: Metrics,
+        usual: UsualOf | None = None,
     ) -> None:
-        """Answer for `product` at `ways`, and say whether it is alive and ready."""
+        """Answer for `product` at `ways`, and say whether it is alive and ready; examples have `usual` values."""
         self._inference = inference
         self._events = events
         self._metrics = metrics
@@ -52,7 +59,7 @@ class App:
             "/ping": Way("GET", "health", None, self._ping),
             "/health": Way("GET", "health", None, self._ping),
         }
-        self._ways |= Describing(product, inference, self._ways).ways()
+        self._ways |= Describing(product, inference, self._ways, usual).ways()
         self.access: Access | None = None
         self.draining = False
 

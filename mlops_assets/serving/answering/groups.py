@@ -31,6 +31,21 @@ class Group(NamedTuple):
     given: list[Decoded]
     failed: Answerer | None = None
 
+    def tell(self, us: int, *, single: bool, leading: bool = True) -> None:
+        """Count in its tally a request that took `us`: `single` has no other row, `leading` has its first.
+
+        Beside a canary only what chance gave to either tells them apart. So no latency of a batch that was shared out
+        by a sticky column, whose size decides who has a part of it; and nothing of who named the champion's version.
+        """
+        lane, tally = self.lane, self.by.tally
+        rows = self.scores if leading else ()
+        if lane.salted is not None and lane.rival is None:
+            tally.answered_for(None, us, (), shared=True)
+        elif lane.sticky is None:
+            tally.answered(us, rows)
+        else:
+            tally.answered_for(lane.key_of(self.given[0]), us, rows, shared=not single)
+
 
 class Scorer:
     """Decodes, routes and scores requests. May be used from several threads."""

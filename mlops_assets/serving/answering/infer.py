@@ -15,6 +15,7 @@ from mlops_assets.serving.requests.http import Answer
 from mlops_assets.serving.requests.reading import LONG
 from mlops_assets.serving.requests.refusal import Refused
 from mlops_assets.serving.requests.tensors import check_outputs
+from mlops_assets.serving.routing.lanes import Lane
 from mlops_assets.serving.routing.router import Table, empty_table
 from mlops_assets.serving.routing.shadow import Shadow
 
@@ -35,11 +36,6 @@ class Inference:
         self.shadow = Shadow(shadow_log, _part)
         self.ids = Ids()
         self.table = empty_table(product)
-
-    @property
-    def window_end_ms(self) -> int:
-        """Return when the window of the open log file ends; 0 before the first prediction."""
-        return self._log.end_ms
 
     def close_until(self, ms: int) -> int:
         """Finish the log of windows that ended by `ms`, and return before when nothing will be logged any more.
@@ -76,25 +72,39 @@ class Inference:
         parts = [_part(group, single) for group in groups]
         latency_us = (time.perf_counter_ns() - began_ns) // 1000
         logged = self._log.append(id_, Body(latency_us, table.deployment or "", parts))
-        self._note(id_, table, groups, latency_us)
+        self._note(id_, table, groups, latency_us, single)
         if not isinstance(logged, bool):
             logged = await logged
         name = text(id_)
         made = answer(self._product.name, form, name, _scored(groups, name, single), reasons)
         return made if logged else made._replace(headers=(*made.headers, UNLOGGED))
 
-    def _note(self, id_: bytes, table: Table, groups: list[Group], latency_us: int) -> None:
+    def _note(self, id_: bytes, table: Table, groups: list[Group], latency_us: int, single: bool) -> None:
         """Count an answer, and copy it to the shadows of its segments."""
+        if single and (lane := groups[0].lane).salted is None and lane.shadow is None:  # as most requests are
+            groups[0].by.tally.answered(latency_us, groups[0].scores)
+            return
+        first = {} if single else _first(groups)
         shadowed = False
         for group in groups:
-            if group.failed is None:
-                group.by.tally.answered(latency_us, group.scores)
-            else:
+            if group.failed is not None:
                 group.failed.tally.errors += 1
+            else:
+                group.tell(latency_us, single=single, leading=single or first[group.lane] == group.places[0])
             shadowed = shadowed or group.lane.shadow is not None
         if shadowed:
-            single = sum(len(group.places) for group in groups) == 1
             self.shadow.offer(id_, table.deployment or "", groups, single=single)
+
+
+def _first(groups: list[Group]) -> dict[Lane, int]:
+    """Return the place of the first row of each lane: whoever answered it, the request counts once, as that row's.
+
+    Were it counted for each who answered a row of it, large requests would count more often for whose share is small.
+    """
+    first: dict[Lane, int] = {}
+    for group in groups:
+        first[group.lane] = min(group.places[0], first.get(group.lane, group.places[0]))
+    return first
 
 
 def _is_long(table: Table, form: Form) -> bool:

@@ -1,7 +1,7 @@
 """The paths where requests for predictions come in, and the outcomes that follow them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -9,7 +9,7 @@ import msgspec
 from mlops_assets.product import ModelProduct
 from mlops_assets.serving.answering.infer import ASIDE, Inference
 from mlops_assets.serving.answering.ways import Way, caller_of
-from mlops_assets.serving.log.ids import moment
+from mlops_assets.serving.log.ids import moment, to_ms
 from mlops_assets.serving.log.outcomes import OutcomeLog, filed_outcomes, labels_of, read_outcomes
 from mlops_assets.serving.requests.aside import aside
 from mlops_assets.serving.requests.clock import HEADER, Clock, ReplayClock
@@ -26,7 +26,11 @@ class _Move(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Predicting:
-    """Reads requests, and has them answered. `close` is called with the clock's ms when a window may have ended."""
+    """Reads requests, and has them answered.
+
+    `close` finishes the log of windows that are over by the clock, and tells the others how far that is. With a
+    server's clock somebody else sees to it now and then; an answer by a replay's clock does not come before it.
+    """
 
     def __init__(
         self,
@@ -36,7 +40,7 @@ class Predicting:
         clock: Clock,
         inference: Inference,
         outcome_log: OutcomeLog,
-        close: Callable[[int], None],
+        close: Callable[[], Awaitable[None]],
     ) -> None:
         """Answer for `product`, whose log is at `folder`."""
         self._product = product
@@ -45,6 +49,9 @@ class Predicting:
         self._inference = inference
         self._outcome_log = outcome_log
         self._close = close
+        self._replays = isinstance(clock, ReplayClock)
+        self._closed_ms = 0  # the end of the last window that a replay has come to
+        self._closing = asyncio.Lock()
         self._forms = Forms(product.source.segment, product.endpoint.limits.rows)
         self._time_s = product.endpoint.limits.time.total_seconds()
 
@@ -57,32 +64,40 @@ class Predicting:
             "/invocations": Way("POST", "invocations", "predict", self._invocations),
             f"{model}/outcomes": Way("POST", "outcomes", "predict", self._outcomes),
         }
-        replays = isinstance(self._clock, ReplayClock)
-        return {**found, "/v2/clock": Way("POST", "clock", "predict", self._move)} if replays else found
+        return {**found, "/v2/clock": Way("POST", "clock", "predict", self._move)} if self._replays else found
 
-    def _now(self, scope: Scope) -> int:
-        """Return the time of a request; the log's files of windows before it are finished first."""
-        ms = self._clock.read(header(scope, _CLOCK))
-        if ms >= self._inference.window_end_ms:
-            self._close(ms)
-        return ms
+    async def _replayed(self, ms: int) -> None:
+        """Finish the log of windows before that of `ms`, once for each window."""
+        async with self._closing:
+            if ms >= self._closed_ms:
+                await self._close()
+                grid = self._product.grid
+                self._closed_ms = to_ms(grid.bounds(grid.key(moment(ms)))[1])
 
     async def _infer(self, scope: Scope, body: bytes, began_ns: int) -> Answer:
         if len(body) < LONG:
             form = infer_form(self._forms, scope, body)
         else:
             form = await aside(self._time_s, infer_form, self._forms, scope, body)
-        return await self._inference.answer(form, self._now(scope), began_ns)
+        ms = self._clock.read(header(scope, _CLOCK))
+        if self._replays and ms >= self._closed_ms:
+            await self._replayed(ms)
+        return await self._inference.answer(form, ms, began_ns)
 
     async def _invocations(self, scope: Scope, body: bytes, began_ns: int) -> Answer:
         if len(body) < LONG:
             form = invocations_form(self._forms, scope, body)
         else:
             form = await aside(self._time_s, invocations_form, self._forms, scope, body)
-        return await self._inference.answer(form, self._now(scope), began_ns)
+        ms = self._clock.read(header(scope, _CLOCK))
+        if self._replays and ms >= self._closed_ms:
+            await self._replayed(ms)
+        return await self._inference.answer(form, ms, began_ns)
 
     async def _outcomes(self, scope: Scope, body: bytes, began_ns: int) -> Answer:
-        ms = self._now(scope)
+        ms = self._clock.read(header(scope, _CLOCK))
+        if self._replays and ms >= self._closed_ms:
+            await self._replayed(ms)
         labels = labels_of(self._product.label.kind, self._inference.table)
         if len(body) < LONG:
             read = read_outcomes(body, labels)
@@ -104,6 +119,6 @@ class Predicting:
                 self._clock.move(str(msgspec.json.decode(body, type=_Move).at))
             except msgspec.DecodeError as error:
                 raise Refused(400, f'{error}; right is {{"at": "2026-01-31T12:00:00Z"}}') from error
-        ms = self._now(scope)
-        self._close(ms)
+        ms = self._clock.read(header(scope, _CLOCK))
+        await self._close()
         return json_answer({"clock": moment(ms)})

@@ -119,8 +119,10 @@ class Steering:
         """
         caller = caller_of(scope)
         if caller is None:
-            right = f"a key: mlops-assets access {self._product.name} add NAME --can operate"
-            raise Refused(403, f"who acts is kept, and nobody says who asks; right is {right}")
+            act = "approve" if scope["path"].endswith("/approve") else "operate"
+            makes = f"mlops-assets access {self._product.name} add NAME --can {act}"
+            how = "send it as header Authorization: Bearer KEY"
+            raise Refused(403, f"this needs a key that may {act}, since who acts is kept; make one: {makes}; {how}")
         given = (header(scope, b"content-type") or b"").partition(b";")[0].strip().lower()
         if given != JSON:
             raise Refused(415, f"content-type {given.decode('latin-1')[:60]!r}; right is application/json")

@@ -1,12 +1,14 @@
 """What answers at an endpoint -> its OpenAPI 3.1 document: every path, with schemas, examples, what goes wrong."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from mlops_assets.evidence.records import Json
 from mlops_assets.product import ModelProduct
 from mlops_assets.serving.answering.ways import Way
 from mlops_assets.serving.description.schemas import Schema, example_row, fixed_schemas, ref, row_schemas, rows_schema
 from mlops_assets.serving.log.outcomes import MAX_OUTCOMES
+from mlops_assets.serving.page.fields import Usual
 from mlops_assets.serving.requests.tensors import REASONS
 from mlops_assets.serving.routing.router import Table
 
@@ -22,6 +24,10 @@ _ERRORS = {
 }
 _DENIED = {"401": "No key, or one that is not known.", "403": "A key that may not do this."}
 _SECURITY: list[Json] = [{}, {"bearer": []}, {"key": []}]  # nobody asks for a key on loopback
+_SCHEMES: Schema = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+}
 _EXPLAIN: Schema = {
     "name": "explain",
     "in": "query",
@@ -30,10 +36,18 @@ _EXPLAIN: Schema = {
 }
 
 
-def document(product: ModelProduct, table: Table, ways: Mapping[str, Way]) -> Schema:
-    """Return the document of an endpoint that serves `table`, for everything that answers at `ways`."""
-    segment, most = product.source.segment, product.endpoint.limits.rows
-    row = example_row(table, segment)
+def document(
+    product: ModelProduct,
+    table: Table,
+    ways: Mapping[str, Way],
+    usual: Mapping[str, Mapping[str, Usual]] = MappingProxyType({}),
+) -> Schema:
+    """Return the document of an endpoint that serves `table`, for everything that answers at `ways`.
+
+    Its examples have `usual` values, by segment and column, where they are known.
+    """
+    segment = product.source.segment
+    row = example_row(table, segment, usual)
     versions = sorted({str(by.version) for by in table.answerers.values()}, key=int)
     known = {
         "infer": _infer(row),
@@ -53,6 +67,8 @@ def document(product: ModelProduct, table: Table, ways: Mapping[str, Way]) -> Sc
         if way.act is not None:
             operation["security"] = _SECURITY
         paths[shown] = {way.method.lower(): operation}
+    schemas: Schema = {**fixed_schemas(), **row_schemas(table, segment, product.fallback)}
+    schemas["Rows"] = rows_schema(product.endpoint.limits.rows)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -61,17 +77,7 @@ def document(product: ModelProduct, table: Table, ways: Mapping[str, Way]) -> Sc
             "description": product.description or f"Predicts {product.label.column}.",
         },
         "paths": paths,
-        "components": {
-            "schemas": {
-                **fixed_schemas(),
-                **row_schemas(table, segment, product.fallback),
-                "Rows": rows_schema(most),
-            },
-            "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer"},
-                "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
-            },
-        },
+        "components": {"schemas": schemas, "securitySchemes": _SCHEMES},
     }
 
 

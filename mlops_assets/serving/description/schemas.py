@@ -6,12 +6,14 @@ Nothing is written down twice: a row's schema is made of the very type that its 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import cast
 
 import msgspec
 
 from mlops_assets.evidence.records import Json
 from mlops_assets.serving.description.metadata import ModelMetadata, ModelReady, Server
+from mlops_assets.serving.page.fields import Usual, fitting
 from mlops_assets.serving.requests.answers import InvocationAnswer, OipAnswer, RowAnswer, RowsAnswer
 from mlops_assets.serving.requests.forms import MAX_ROWS
 from mlops_assets.serving.requests.http import Failure
@@ -71,11 +73,16 @@ def rows_schema(most: int) -> Schema:
     return {"type": "object", "properties": {"rows": rows}, "required": ["rows"]}
 
 
-def example_row(table: Table, segment: str | None) -> Schema | None:
-    """Return a row as JSON that the first model takes; None where it reads free text."""
+def example_row(
+    table: Table, segment: str | None, usual: Mapping[str, Mapping[str, Usual]] = MappingProxyType({})
+) -> Schema | None:
+    """Return a row as JSON that the first model takes, of `usual` values where known; None where it reads free text."""
     for by in table.answerers.values():
         if rows := probes(by.model.spec):
             fields = dict(zip(by.model.spec.inputs, rows[1], strict=True))
+            known = usual.get(by.segment, {})
+            fitted = {name: fitting(column, known.get(name)) for name, column in by.model.spec.inputs.items()}
+            fields |= {name: value for name, value in fitted.items() if value is not None}
             named = fields if segment is None else {segment: by.segment} | fields
             return msgspec.convert(msgspec.to_builtins(named), Schema)
     return None

@@ -47,11 +47,6 @@ class DurableLog:
         self._thread = ThreadPoolExecutor(1, "log")
 
     @property
-    def end_ms(self) -> int:
-        """Return when the window of the open file ends; 0 before the first prediction."""
-        return self._writer.end_ms
-
-    @property
     def unlogged(self) -> int:
         """Return how many answers left although they were not kept."""
         return self._writer.unlogged

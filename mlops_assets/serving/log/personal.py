@@ -8,6 +8,7 @@ import hmac
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -47,6 +48,8 @@ def hashed(key: bytes, column: str, value: object) -> str | None:
     """Return what stands for a value of a column, as 32 hex digits; a null stays one."""
     if value is None:
         return None
+    if isinstance(value, datetime) and value.tzinfo:  # one moment is one value, whatever offset it was sent with
+        value = value.astimezone(UTC)
     data = value if isinstance(value, bytes) else str(value).encode()
     return hmac.digest(key, column.encode() + b"\0" + data, "sha256")[:_SHOWN].hex()
 

@@ -109,6 +109,17 @@ def seal(
     )
 
 
+def with_gone(now: list[WriterFacts], before: list[WriterFacts], missing: int) -> tuple[list[WriterFacts], int]:
+    """Return the facts of all writers of a window, and how many requests are missing.
+
+    Those of a writer whose file has gone are as they were sealed `before`, when so many were `missing` of all.
+    """
+    here = {writer.writer for writer in now}
+    gone = [writer for writer in before if writer.writer not in here]
+    missing -= sum(writer.missing for writer in before if writer.writer in here)
+    return [*gone, *now], missing + sum(writer.missing for writer in now)
+
+
 def mark_sealed(folder: Path, window: str, segment: str, digests: list[str]) -> None:
     """Note that a record of the segment's window holds all that is in the files `digests`. Call it after the record."""
     replace(_mark(folder, window, segment), msgspec.json.encode(digests))

@@ -85,7 +85,7 @@ def _inputs(spec: ModelSpec, usual: Mapping[str, Usual]) -> list[Field]:
             min=column.min,
             max=column.max,
             choices=column.isin or spec.categories.get(name),
-            usual=_fitting(column, usual.get(name)),
+            usual=fitting(column, usual.get(name)),
         )
         for name, column in spec.inputs.items()
     ]
@@ -104,7 +104,7 @@ def _beside(product: ModelProduct, segment: str, spec: ModelSpec) -> list[Field]
     return found
 
 
-def _fitting(column: ColumnSpec, usual: Usual) -> Usual:
+def fitting(column: ColumnSpec, usual: Usual) -> Usual:
     """Return a value that the column may hold, near the usual one; None if none is near."""
     if column.type in ("int", "float") and isinstance(usual, int | float):
         within = max(usual, column.min if column.min is not None else usual)

@@ -26,6 +26,7 @@ from mlops_assets.serving.requests.clock import Clock, ReplayClock
 from mlops_assets.serving.requests.http import Answer, Scope, json_answer
 from mlops_assets.serving.requests.refusal import Refused
 from mlops_assets.serving.routing.deploy import Deployment, read_deployment
+from mlops_assets.serving.routing.router import Table
 from mlops_assets.serving.workers import Worker, live_workers
 
 Tracer = Callable[[str], bytes]
@@ -116,10 +117,14 @@ class Page:
 
     async def _form(self, scope: Scope, body: bytes, began_ns: int) -> Answer:
         table = self._inference.table
+        return json_answer(form(self._product, table, await self.usual(table)))
+
+    async def usual(self, table: Table) -> Mapping[str, Mapping[str, Usual]]:
+        """Return usual values of what `table` serves, by segment and column; they are read once per deployment."""
         if self._usual[0] != table.deployment:
             loop = asyncio.get_running_loop()
             self._usual = await loop.run_in_executor(self._reader, self._learned, table.deployment)
-        return json_answer(form(self._product, table, self._usual[1]))
+        return self._usual[1]
 
     async def _proof(self, scope: Scope, body: bytes, began_ns: int) -> Answer:
         ref = _last(scope)

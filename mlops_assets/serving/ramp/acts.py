@@ -1,13 +1,14 @@
 """What a person wants of a product's traffic -> the act in the ledger, and the deployment at once, without Dagster."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import msgspec
 
 from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.clock import product_now
-from mlops_assets.evidence.ledger import Act, Ledger, moves_of, stamp
+from mlops_assets.evidence.ledger import Act, Conflict, Ledger, moves_of, stamp
 from mlops_assets.evidence.records import Json
 from mlops_assets.evidence.step import NotReady
 from mlops_assets.evidence.traffic import (
@@ -76,10 +77,12 @@ def withdraw(settings: Settings, product: ModelProduct, segment: str | None, *, 
     """
     archive = Archive(settings.home)
     segments = [one_segment(product, segment)] if segment else product.segments
-    done = [line for each in segments for line in _ended(archive.ledger, product, each, by, reason)]
+    with _deploying(settings, product, archive) as done:
+        for each in segments:
+            done += _ended(archive.ledger, product, each, by, reason)
     if not done:
         raise LookupError(f"{product.name}: nothing answers beside the champion of {', '.join(segments)}")
-    return [*done, deploy(settings, product, archive)]
+    return done
 
 
 def roll_back(
@@ -94,17 +97,17 @@ def roll_back(
     if segment is not None:
         one_segment(product, segment)
     archive = Archive(settings.home)
-    ledger, done = archive.ledger, list[str]()
+    ledger = archive.ledger
     archive.journal.links()  # the deployment has to look at it, and after the act nobody is kept waiting
-    for each in [segment] if segment else product.segments:
-        target = _earlier(ledger, product, each, to)
-        if target is not None or to is None:
-            done += _ended(ledger, product, each, by, reason, besides="shadow")
-        done += [_moved(ledger, product, target, by, reason)] if target else []
+    with _deploying(settings, product, archive) as done:
+        for each in [segment] if segment else product.segments:
+            target = _earlier(ledger, product, each, to)
+            if target is not None or to is None:
+                done += _ended(ledger, product, each, by, reason, besides="shadow")
+            done += [_moved(ledger, product, target, by, reason)] if target else []
     if not done:
-        had = f"version {to}" if to else "two champions"
-        raise LookupError(f"{product.name}: nothing to roll back to: no segment has had {had}")
-    return [*done, deploy(settings, product, archive)]
+        raise LookupError(f"{product.name}: nothing to roll back to: {_why_not(ledger, product, segment, to)}")
+    return done
 
 
 def end_variant(
@@ -131,6 +134,19 @@ def deploy(settings: Settings, product: ModelProduct, archive: Archive | None = 
     return f"deployment {held.id[:12]}: every worker serves it within a moment"
 
 
+@contextmanager
+def _deploying(settings: Settings, product: ModelProduct, archive: Archive) -> Generator[list[str]]:
+    """Gather what the ledger was told, and deploy it at the end, even if somebody else was faster with the rest."""
+    done: list[str] = []
+    try:
+        yield done
+    except Conflict as problem:
+        raise Conflict("; ".join([*done, str(problem)])) from problem
+    finally:
+        if done:
+            done.append(deploy(settings, product, archive))
+
+
 def _passed(acts: Sequence[Act], known: Act, champion: Act) -> dict[str, Json]:
     """Return what lets a canary become champion by itself: that the gate let it pass, against the champion of now."""
     begun = [act for act in acts if act.kind == "traffic" and act.by == "gate" and act.record == known.record]
@@ -141,15 +157,13 @@ def _passed(acts: Sequence[Act], known: Act, champion: Act) -> dict[str, Json]:
 
 def _ended(
     ledger: Ledger, product: ModelProduct, segment: str, by: str, reason: str, besides: VariantName | None = None
-) -> list[str]:
+) -> Iterator[str]:
     champion = ledger.champion(product.name, segment)
-    done: list[str] = []
     for name, each in traffic_of(ledger.acts(product.name), segment).items():
         if name == besides and not each.ramped:
             continue
         end_variant(ledger, each.act, "by hand", by=by, reason=reason, champion=champion)
-        done.append(f"{product.name}[{segment}]: version {each.version} is no {name} any more ({reason})")
-    return done
+        yield f"{product.name}[{segment}]: version {each.version} is no {name} any more ({reason})"
 
 
 def _earlier(ledger: Ledger, product: ModelProduct, segment: str, to: int | None) -> Act | None:
@@ -158,6 +172,20 @@ def _earlier(ledger: Ledger, product: ModelProduct, segment: str, to: int | None
     moves = moves_of(ledger.acts(product.name), segment)
     target = next((act for act in reversed(moves) if act.version == wanted), None)
     return None if current is None or target is None or target.version == current.version else target
+
+
+def _why_not(ledger: Ledger, product: ModelProduct, segment: str | None, to: int | None) -> str:
+    """Return why no segment has an earlier champion, or one of version `to`, and what may be chosen."""
+    acts, said = ledger.acts(product.name), list[str]()
+    for each in [segment] if segment else product.segments:
+        had = list(dict.fromkeys(act.version for act in moves_of(acts, each)))
+        now = ledger.champion(product.name, each)
+        others = ", ".join(str(version) for version in had if now is None or version != now.version)
+        if now is not None and others and to is None:
+            said.append(f"champion {now.version} of {each} is its first; right is --to VERSION, of {others}")
+        elif now is not None and to == now.version:
+            said.append(f"{each} has champion {to} already")
+    return "; ".join(said) or f"no segment has had {f'version {to}' if to else 'two champions'}"
 
 
 def _moved(ledger: Ledger, product: ModelProduct, target: Act, by: str, reason: str) -> str:

@@ -8,17 +8,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
+from itertools import zip_longest
 from math import log
 from typing import Literal
 
 from mlops_assets.endpoint import Canary
-from mlops_assets.serving.ramp.sequences import Mean, difference, higher_share, slower
+from mlops_assets.serving.ramp.sequences import Mean, difference, higher_mean, higher_share, slower
 from mlops_assets.serving.ramp.shift import Scores, index, parts_of, shifted
 from mlops_assets.serving.routing.counts import VariantCounts, latency_bin, latency_us, quantile_us
 
 CHANCE = 0.01  # of a whole ramp
 CRITERIA = 4  # errors, latency, scores, loss: each has its part of the chance
-FEWEST = 50  # outcomes of each, from which on a mean loss is about normal
+FEWEST = 50  # outcomes of each, from which on the mean of a loss without bounds is about normal
 
 Answer = Literal["hold", "step up", "withdraw", "promote"]
 
@@ -38,10 +39,14 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Matured:
-    """The losses on outcomes that have come in, of the requests that each answered since the ramp began."""
+    """The losses on outcomes that have come in, of the requests that each answered since the ramp began.
+
+    Those that are `bounded` lie in [0, 1].
+    """
 
     canary: Mean
     champion: Mean
+    bounded: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +86,7 @@ def worse(
             f"it failed in {errors[0] / requests[0]:.2%} of its {requests[0]:,} requests, the champion in "
             f"{errors[1] / requests[1]:.2%} of {requests[1]:,}: over {100 * plan.errors:.6g}% more{_last(canary)}"
         )
-    if slower(canary.latency, champion.latency, _bounds(), 1 + plan.latency) >= enough:
+    if slower(_own(canary), _own(champion), _bounds(), 1 + plan.latency) >= enough:
         yield (
             f"95% of its requests took up to {_ms(canary)} ms, of the champion's {_ms(champion)} ms: over "
             f"{plan.latency:.0%} longer"
@@ -97,8 +102,7 @@ def _loses(plan: Canary, matured: Matured | None) -> Iterator[str]:
     """Yield that the mean loss is higher by over the margin. Outcomes are counted since the ramp began, never anew."""
     if plan.quality is None or matured is None or not enough_outcomes(matured):
         return
-    found = difference(matured.canary, matured.champion, CHANCE / CRITERIA)
-    if found.low > plan.quality:
+    if _is_over(matured, plan.quality):
         yield (
             f"its mean loss is {matured.canary.mean:.4g} on {matured.canary.count:,} outcomes, the champion's "
             f"{matured.champion.mean:.4g} on {matured.champion.count:,}: over {plan.quality:.6g} higher"
@@ -106,8 +110,15 @@ def _loses(plan: Canary, matured: Matured | None) -> Iterator[str]:
 
 
 def enough_outcomes(matured: Matured) -> bool:
-    """Return whether there are outcomes enough to compare the losses."""
-    return min(matured.canary.count, matured.champion.count) >= FEWEST
+    """Return whether there are outcomes enough to compare the losses: bounded ones can be from the first on."""
+    return min(matured.canary.count, matured.champion.count) >= (1 if matured.bounded else FEWEST)
+
+
+def _is_over(matured: Matured, margin: float) -> bool:
+    chance = CHANCE / CRITERIA
+    if matured.bounded:
+        return higher_mean(matured.canary, matured.champion, margin) >= log(1 / chance)
+    return difference(matured.canary, matured.champion, chance).low > margin
 
 
 def _waits(plan: Canary, step: Step, canary: VariantCounts, matured: Matured | None, now: datetime) -> Iterator[str]:
@@ -125,7 +136,11 @@ def _last(counts: VariantCounts) -> str:
 
 
 def _scores(counts: VariantCounts) -> Scores:
-    return Scores(bins=counts.scores, requests=counts.requests - counts.errors)
+    return Scores(bins=counts.scores, weight=1 / max(1, counts.keyed))
+
+
+def _own(counts: VariantCounts) -> list[int]:
+    return [took - shared for took, shared in zip_longest(counts.latency, counts.shared, fillvalue=0)]
 
 
 @cache
@@ -134,4 +149,4 @@ def _bounds() -> list[int]:
 
 
 def _ms(counts: VariantCounts) -> str:
-    return f"{(quantile_us(counts.latency, 0.95) or 0) / 1000:.4g}"
+    return f"{(quantile_us(_own(counts), 0.95) or 0) / 1000:.4g}"

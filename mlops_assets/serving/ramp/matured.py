@@ -1,4 +1,7 @@
-"""Logged answers and the labels that came since -> the losses of a canary or split, and of the champion beside it."""
+"""Logged answers and the labels that came since -> the losses of a canary or split, and of the champion beside it.
+
+Rows of one request, or of one sticky value, are alike; so of each of them only the first row counts.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.ledger import Act
@@ -16,14 +20,15 @@ from mlops_assets.evidence.traffic import FROM, Variant
 from mlops_assets.product import ModelProduct, Stage
 from mlops_assets.serving.log.frames import mapped, read_frames
 from mlops_assets.serving.log.outcomes import outcomes
-from mlops_assets.serving.log.sealed import CHAMPION, merged, table
+from mlops_assets.serving.log.personal import HASHED
+from mlops_assets.serving.log.sealed import CHAMPION, INPUT, merged, table
 from mlops_assets.serving.ramp.judge import Matured
 from mlops_assets.serving.ramp.sequences import Mean
-from mlops_assets.training.model import decode_spec, label_codes, label_names
-from mlops_assets.training.reference import logged_losses
+from mlops_assets.training.model import Task, decode_spec, label_codes, label_names
 
 NONE = Mean(count=0, mean=0.0, variance=0.0)
-COLUMNS = ("inference_id", "at", "variant", "version", "key", "output")
+COLUMNS = ("inference_id", "at", "variant", "version", "key", "output", "unit")
+FOUND = pl.Schema({"unit": pl.String, "canary": pl.Boolean, "loss": pl.Float64})
 Labelled = Callable[[Archive, ModelProduct, str, pl.DataFrame, pl.DataFrame], pl.DataFrame]
 Signature = tuple[object, ...]
 
@@ -54,7 +59,7 @@ class Losses:
         self._product = product
         self._folder = folder
         self._labelled = labelled
-        self._known: dict[tuple[str, str, int, int], tuple[Signature, Matured]] = {}
+        self._known: dict[tuple[str, str, int, int], tuple[Signature, pl.DataFrame]] = {}
 
     def of(self, tried: Tried) -> Matured:
         """Return the losses on outcomes of what both answered since the variant was put beside the champion."""
@@ -63,14 +68,18 @@ class Losses:
         windows = {parse(each)[1] for each in self._heads() if parse(each)[0] == tried.segment}
         windows |= {path.name for path in (self._folder / "log").glob("*") if path.is_dir()}
         found = [self._window(tried, window, since) for window in sorted(windows) if window >= first]
+        whole = pl.concat([FOUND.to_frame(), *found]).unique("unit", keep="first", maintain_order=True)
+        known = whole.drop_nulls("loss").partition_by("canary", as_dict=True)
         return Matured(
-            canary=pooled([each.canary for each in found]), champion=pooled([each.champion for each in found])
+            canary=mean_of(known.get((True,))),
+            champion=mean_of(known.get((False,))),
+            bounded=self._product.label.kind != "regression",
         )
 
     def _heads(self) -> list[str]:
         return self._archive.partitions(self._product.name, Stage.PREDICTIONS)
 
-    def _window(self, tried: Tried, window: str, since: datetime) -> Matured:
+    def _window(self, tried: Tried, window: str, since: datetime) -> pl.DataFrame:
         partition = f"{tried.segment}|{window}"
         signature = self._signature(partition, window)
         place = (partition, tried.variant.since.at, tried.variant.version, tried.champion.version or 0)
@@ -88,14 +97,32 @@ class Losses:
         sealed = self._archive.stamps(self._product.name, Stage.PREDICTIONS).get(partition)
         return tuple((path.name, path.stat().st_size) for path in files), max(labels, default=None), sealed
 
-    def _read(self, tried: Tried, partition: str, window: str, since: datetime) -> Matured:
+    def _read(self, tried: Tried, partition: str, window: str, since: datetime) -> pl.DataFrame:
+        """Return the first row of each request or sticky value in a window, with its loss where that is known."""
         reported = outcomes(self._folder, window)
-        rows = self._rows(partition, window).filter(pl.col("at") >= since).select(COLUMNS)
-        known = self._labelled(self._archive, self._product, partition, rows, reported).drop_nulls("label")
-        return Matured(
-            canary=self._mean(known, tried.variant.name, tried.variant.version, tried.variant.record),
-            champion=self._mean(known, CHAMPION, tried.champion.version, tried.champion.record),
-        )
+        rows = self._rows(partition, window).filter(pl.col("at") >= since)
+        rows = rows.with_columns(unit=self._unit(rows.columns)).select(COLUMNS)
+        both = [
+            (True, tried.variant.name, tried.variant.version, tried.variant.record),
+            (False, CHAMPION, tried.champion.version, tried.champion.record),
+        ]
+        theirs = [
+            rows.filter((pl.col("variant") == variant) & (pl.col("version") == version)).with_columns(
+                canary=pl.lit(canary), record=pl.lit(record, pl.String)
+            )
+            for canary, variant, version, record in both
+        ]
+        first = pl.concat(theirs).sort("inference_id").unique("unit", keep="first", maintain_order=True)
+        known = self._labelled(self._archive, self._product, partition, first, reported).sort("inference_id")
+        parts = [self._lost(known.filter(pl.col("canary") == canary), record) for canary, *_, record in both]
+        return pl.concat(parts)
+
+    def _unit(self, columns: list[str]) -> pl.Expr:
+        """Return what tells the independent apart: the sticky value where the log has it, else the request."""
+        sticky, request = self._product.endpoint.sticky, pl.col("inference_id").str.split(".").list.first()
+        named = "key" if sticky == self._product.source.key else f"{INPUT}{sticky}"
+        name = next((each for each in (named, f"{HASHED}{sticky}") if sticky is not None and each in columns), None)
+        return request if name is None else pl.coalesce("=" + pl.col(name).cast(pl.String), request)
 
     def _rows(self, partition: str, window: str) -> pl.DataFrame:
         """Return what was logged in a window: its sealed table, and what is still in the workers' files."""
@@ -106,22 +133,29 @@ class Losses:
         frames = ((path.stem, frame) for path in files for frame in read_frames(mapped(path)).frames)
         return merged([*sealed, table(frames, segment)])
 
-    def _mean(self, rows: pl.DataFrame, variant: str, version: int | None, record: str | None) -> Mean:
-        mine = rows.filter((pl.col("variant") == variant) & (pl.col("version") == version))
-        if record is None or not mine.height:
-            return NONE
+    def _lost(self, rows: pl.DataFrame, record: str | None) -> pl.DataFrame:
+        if record is None or not rows.height:
+            return FOUND.to_frame()
         spec = decode_spec(self._archive.data(self._archive.held(record), "spec"))
-        codes, outputs = label_codes(mine["label"], spec), mine["output"].to_numpy()
-        sound = np.isfinite(codes) & np.isfinite(outputs)
-        found = logged_losses(spec.task, codes[sound], outputs[sound])
-        return Mean(count=len(found), mean=float(found.mean()), variance=float(found.var())) if len(found) else NONE
+        codes = label_codes(rows["label"], spec)
+        found = compared_losses(spec.task, codes, rows["output"].to_numpy())
+        return rows.select("unit", "canary", loss=pl.Series(found, dtype=pl.Float64, nan_to_null=True))
 
 
-def pooled(parts: list[Mean]) -> Mean:
-    """Return mean and variance of the numbers of all parts together."""
-    count = sum(part.count for part in parts)
-    if not count:
+def compared_losses(task: Task, labels: NDArray[np.float64], outputs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return each row's loss by which variants are compared, shape (rows,), NaN where it is unknown.
+
+    In [0, 1] where the label is a class, so that rare and surprising rows cannot decide alone: the squared error of the
+    probability (Brier, Monthly Weather Review 78, 1950), of several classes 1 if it is the wrong one. In a regression
+    the squared error, which has no bound.
+    """
+    found = (outputs != labels).astype(np.float64) if task == "multiclass" else (outputs - labels) ** 2
+    return np.where(np.isfinite(labels) & np.isfinite(outputs), found, np.nan)
+
+
+def mean_of(rows: pl.DataFrame | None) -> Mean:
+    """Return mean and variance of a column `loss`."""
+    if rows is None or not rows.height:
         return NONE
-    mean = sum(part.count * part.mean for part in parts) / count
-    spread = sum(part.count * (part.variance + (part.mean - mean) ** 2) for part in parts)
-    return Mean(count=count, mean=mean, variance=spread / count)
+    losses = rows["loss"].to_numpy()
+    return Mean(count=len(losses), mean=float(losses.mean()), variance=float(losses.var()))

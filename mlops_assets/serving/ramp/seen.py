@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from mlops_assets.evidence.ledger import Act, moves_of
 from mlops_assets.evidence.traffic import RAMP
 from mlops_assets.serving.log.sealed import CHAMPION
 from mlops_assets.serving.ramp.matured import Tried
 from mlops_assets.serving.routing.counts import VariantCounts, added, counts_key
-from mlops_assets.serving.workers import workers
+from mlops_assets.serving.routing.deploy import Deployment
+from mlops_assets.serving.workers import Worker
 
 ROUTES = ("traffic", "withdraw", "promote", "rollback")  # after these the counts of a segment begin anew
 
@@ -27,12 +27,12 @@ class Seen:
     failed: str | None
 
 
-def seen(folder: Path, acts: Sequence[Act], tried: Tried) -> Seen:
-    """Return what is known of a variant and the champion at the endpoint of `folder`."""
+def seen(workers: Sequence[Worker], acts: Sequence[Act], tried: Tried) -> Seen:
+    """Return what all workers that ever were know of a variant and the champion."""
     mine = [(at, act) for at, act in enumerate(acts) if act.segment == tried.segment and act.kind in ROUTES]
     began = max(at for at, _ in mine)
     deployed = [act.record for act in acts[began:] if act.kind == "deploy"]
-    everyone = [worker for worker, _ in workers(folder) if worker.counts_of in deployed]
+    everyone = [worker for worker in workers if worker.counts_of in deployed]
 
     def of(variant: str, version: int | None) -> VariantCounts:
         key = counts_key(tried.segment, variant, version or 0)
@@ -43,8 +43,19 @@ def seen(folder: Path, acts: Sequence[Act], tried: Tried) -> Seen:
         variant=of(tried.variant.name, tried.variant.version),
         champion=of(CHAMPION, tried.champion.version),
         looks=sum(at >= first for at, _ in mine),
-        failed=_failed(folder, acts[began:], deployed[0]) if deployed and deployed[0] else None,
+        failed=_failed(workers, acts[began:], deployed[0]) if deployed and deployed[0] else None,
     )
+
+
+def undeployed(acts: Sequence[Act], asked: Deployment) -> bool:
+    """Return whether acts may not be in `asked` yet. The gate's are deployed by the run that it is part of.
+
+    A deployment that failed is not asked for again: its acts came before it.
+    """
+    at = max((at for at, act in enumerate(acts) if act.kind == "deploy"), default=-1)
+    last = next((act for act in reversed(acts) if act.kind in ("deploy", "fail")), None)
+    lost = last is not None and last.kind == "deploy" and last.record != asked.id
+    return lost or any(act.kind in ROUTES and act.by != "gate" for act in acts[at + 1 :])
 
 
 def left_behind(acts: Sequence[Act], segment: str) -> Act | None:
@@ -60,9 +71,9 @@ def left_behind(acts: Sequence[Act], segment: str) -> Act | None:
     return None if over or moves_of(mine, segment)[-1].record == ramp.facts[RAMP] else ramp
 
 
-def _failed(folder: Path, later: Sequence[Act], deployment: str) -> str | None:
+def _failed(workers: Sequence[Worker], later: Sequence[Act], deployment: str) -> str | None:
     """Return why the deployment that brought a variant is not served: a later one may have failed of something else."""
     act = next((act for act in later if act.kind == "fail" and act.record == deployment), None)
     if act is not None:
         return act.reason
-    return next((worker.error for worker, _ in workers(folder) if worker.refused == deployment), None)
+    return next((worker.error for worker in workers if worker.refused == deployment), None)

@@ -26,13 +26,10 @@ Floats = Sequence[float]
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """The rows that a variant scored, by bins of the score, and in how many requests they came.
-
-    Rows of one request are alike, so together they count as one number.
-    """
+    """How often a variant gave a score, by bins of it; each counts for `weight`, as it may be counted so often."""
 
     bins: Mapping[int, int]
-    requests: int
+    weight: float = 1.0
 
 
 def parts_of(first: Scores, second: Scores) -> tuple[list[float], list[float]]:
@@ -71,11 +68,10 @@ def _cuts(bins: Mapping[int, int]) -> list[float]:
 
 
 def _over(scores: Scores, cuts: Sequence[float]) -> list[float]:
-    """Return the counts over the parts between `cuts`; the rows of a request count as one together."""
+    """Return the counts over the parts between `cuts`."""
     parts = [0.0] * (len(cuts) + 1)
-    each_row = min(1.0, scores.requests / max(1, sum(scores.bins.values())))
     for place, count in scores.bins.items():
-        parts[bisect_left(cuts, place)] += each_row * count
+        parts[bisect_left(cuts, place)] += scores.weight * count
     return parts
 
 

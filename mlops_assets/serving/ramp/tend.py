@@ -19,8 +19,11 @@ from mlops_assets.product import ModelProduct
 from mlops_assets.serving.ramp.acts import deploy, end_variant
 from mlops_assets.serving.ramp.judge import Judgement, Step, judge
 from mlops_assets.serving.ramp.matured import Labelled, Losses, Tried, labelled_by_id
-from mlops_assets.serving.ramp.seen import Seen, left_behind, seen
+from mlops_assets.serving.ramp.seen import Seen, left_behind, seen, undeployed
 from mlops_assets.serving.ramp.verdict import Verdict, verdict, verdict_act
+from mlops_assets.serving.routing.deploy import read_deployment
+from mlops_assets.serving.routing.routed import routed
+from mlops_assets.serving.workers import Worker, WorkerFiles
 from mlops_assets.settings import Settings
 
 BY = "ramp"
@@ -45,7 +48,9 @@ class Tending:
         self._settings = settings
         self._archive = Archive(settings.home)
         self._folder = settings.serving(product.name)
+        self._workers = WorkerFiles(self._folder)
         self._losses = Losses(self._archive, product, self._folder, labelled)
+        self._deployed = ""  # what was said of it last
 
     def tend(self, now: datetime, *, whole: bool) -> list[str]:
         """Judge everyone who is tried, act on it, and say what was done; without `whole` only take back."""
@@ -55,19 +60,21 @@ class Tending:
                 said += self._segment(segment, now, whole)
             except Conflict as problem:  # somebody else was faster; the next look sees what is left to do
                 said.append(str(problem))
+            finally:  # what an earlier look, or a person's command, wrote down and could not deploy is deployed too
+                said += self._deploy()
         return said
 
     def looks(self, segment: str, now: datetime, *, whole: bool = True) -> list[Look]:
         """Return what is seen of everyone who is tried in a segment; it changes nothing."""
         acts = self._archive.ledger.acts(self._product.name)
         moves = moves_of(acts, segment)
-        tried = traffic_of(acts, segment).values() if moves else ()
-        return [
-            self._look(acts, Tried(segment=segment, variant=each, champion=moves[-1]), now, whole) for each in tried
-        ]
+        variants = traffic_of(acts, segment).values() if moves else ()
+        tried = [Tried(segment=segment, variant=each, champion=moves[-1]) for each in variants]
+        workers = [worker for worker, _ in self._workers.read()] if tried else []
+        return [self._look(acts, workers, each, now, whole) for each in tried]
 
-    def _look(self, acts: Sequence[Act], tried: Tried, now: datetime, whole: bool) -> Look:
-        found = seen(self._folder, acts, tried)
+    def _look(self, acts: Sequence[Act], workers: Sequence[Worker], tried: Tried, now: datetime, whole: bool) -> Look:
+        found = seen(workers, acts, tried)
         variant = tried.variant
         matured = self._losses.of(tried) if whole and variant.name != "shadow" else None
         judgement = judge(self._plan, self._step(variant, found), found.champion, found.variant, matured, now)
@@ -107,7 +114,6 @@ class Tending:
         tried = look.tried
         end_variant(self._archive.ledger, tried.variant.act, cause, by=BY, reason=reason, champion=tried.champion)
         yield f"{self._ref(tried)} is taken back: {reason}"
-        yield deploy(self._settings, self._product, self._archive)
 
     def _left(self, gone: Act, acts: Sequence[Act]) -> Iterator[str]:
         """Write down that a ramp ended because the champion that it was to follow is another one by now."""
@@ -116,8 +122,6 @@ class Tending:
         reason = f"the champion is {champion.product}@{champion.version} by now, and it was judged against another"
         end_variant(self._archive.ledger, gone, "moved", by=BY, reason=reason, champion=champion, stands=standing)
         yield f"{gone.product}[{gone.segment}]: version {gone.version} is taken back: {reason}"
-        if standing:
-            yield deploy(self._settings, self._product, self._archive)
 
     def _stepped(self, look: Look, now: datetime) -> Iterator[str]:
         """Let a candidate go on to the next step, or make it champion; the ledger looks again at what may forbid it."""
@@ -134,9 +138,19 @@ class Tending:
             act = _next(last, "promote", judgement.reason, kept, now)
             ledger.move_champion(act, expected=tried.champion.version, still=partial(_stands, last))
             yield f"{self._ref(tried)} is champion: {judgement.reason}"
-        else:
+
+    def _deploy(self) -> Iterator[str]:
+        """Ask the workers for what the ledger says, unless they have been asked; of what cannot be, it is said once."""
+        asked, acts = read_deployment(self._folder), self._archive.ledger.acts(self._product.name)
+        if asked is None or not undeployed(acts, asked):
             return
-        yield deploy(self._settings, self._product, self._archive)
+        found = routed(self._archive, self._product)
+        if (found.routes, found.beside) == (asked.routes, asked.beside):
+            return
+        said = deploy(self._settings, self._product, self._archive)
+        if said != self._deployed:
+            yield said
+        self._deployed = said
 
     @property
     def _plan(self) -> Canary:

@@ -9,7 +9,7 @@ from mlops_assets.evidence.ledger import Act, stamp
 from mlops_assets.evidence.records import Json, Struct
 from mlops_assets.evidence.traffic import Variant
 from mlops_assets.serving.ramp.judge import Matured, enough_outcomes
-from mlops_assets.serving.ramp.sequences import difference
+from mlops_assets.serving.ramp.sequences import bounded_difference, difference
 
 CHANCE = 0.05
 
@@ -36,15 +36,19 @@ def verdict(matured: Matured) -> Verdict:
     if not enough_outcomes(matured):
         words = f"{counts[0]:,} outcomes and {counts[1]:,} of the champion are too few to compare"
         return Verdict(answer="too few outcomes", outcomes=counts, words=words)
-    found = difference(mine, others, CHANCE)
+    found = bounded_difference(mine, others, CHANCE) if matured.bounded else difference(mine, others, CHANCE)
     answer = "better" if found.high < 0 else "worse" if found.low > 0 else "no difference yet"
     words = (
         f"{answer}: mean loss {mine.mean:.4g} on {counts[0]:,} outcomes, the champion's {others.mean:.4g} on "
-        f"{counts[1]:,}; {found.value:+.4g}, 95% interval [{found.low:+.4g}, {found.high:+.4g}] at every look"
+        f"{counts[1]:,}; {found.value:+.4g}, 95% interval [{found.low:+.4g}, {found.high:+.4g}]{_holds(matured)}"
     )
     numbers = (float(f"{number:.6g}") for number in (found.value, found.low, found.high))
     value, low, high = numbers
     return Verdict(answer=answer, outcomes=counts, difference=value, low=low, high=high, words=words)
+
+
+def _holds(matured: Matured) -> str:
+    return " at every look" if matured.bounded else ", about so at every look of many outcomes"
 
 
 def verdict_act(found: Verdict, variant: Variant, champion: Act, acts: Sequence[Act], now: datetime) -> Act | None:

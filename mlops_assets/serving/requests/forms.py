@@ -16,6 +16,15 @@ MAX_ROWS = 10_000
 Kind = Literal["row", "rows", "oip", "mlflow"]
 T = TypeVar("T")
 
+_INFER = (
+    'one row {"COLUMN": VALUE, …}, several {"rows": [ROW, …]}, or tensors {"inputs": [{"name": …, "shape": …, '
+    '"datatype": …, "data": […]}, …]}'
+)
+_INVOCATIONS = (
+    'one of {"dataframe_split": {"columns": […], "data": [[…], …]}}, {"dataframe_records": [ROW, …]}, '
+    '{"instances": [ROW, …]}, {"inputs": {"COLUMN": [VALUE, …], …}}; a plain row goes to /v2/models/PRODUCT/infer'
+)
+
 
 class Form(NamedTuple):
     """A request's rows before they are decoded: the JSON of one plain row with its segment, or parsed rows.
@@ -40,6 +49,10 @@ class _Peek(msgspec.Struct):
     segment: object = UNSET
 
 
+class _Rows(msgspec.Struct, forbid_unknown_fields=True):
+    rows: list[object]
+
+
 class Forms:
     """Tells request forms apart in one pass over the body. A product with a column `rows` sends rows in `rows`."""
 
@@ -48,7 +61,7 @@ class Forms:
         fields = [("inputs", Raw | UnsetType, UNSET), ("rows", Raw | UnsetType, UNSET), ("segment", object, UNSET)]
         peek = msgspec.defstruct("Peek", fields, rename={"segment": segment or "segment"})
         self._peek = msgspec.json.Decoder(cast("type[_Peek]", peek))
-        self._rows = msgspec.json.Decoder(list[object])
+        self._rows = msgspec.json.Decoder(_Rows)
         self._oip = msgspec.json.Decoder(OipRequest)
         self._mlflow = msgspec.json.Decoder(Invocation)
         self._most = most
@@ -68,7 +81,7 @@ class Forms:
             rows = oip_rows(request, b"" if json_length is None else body[json_length:], self._most)
             return Form("oip", b"", UNSET, self._counted(rows), request.id, "json", wanted_outputs(request))
         if not isinstance(seen.rows, UnsetType):
-            return Form("rows", b"", UNSET, self._counted(_read(self._rows, bytes(seen.rows))), None)
+            return Form("rows", b"", UNSET, self._counted(_read(self._rows, text).rows), None)
         return Form("row", text, seen.segment, [], None)
 
     def invocations(self, body: bytes) -> Form:
@@ -77,7 +90,7 @@ class Forms:
         Raises:
             Refused: If the body is no JSON, has another form, or too many rows.
         """
-        rows = invocation_rows(_read(self._mlflow, body), self._most)
+        rows = invocation_rows(_read(self._mlflow, body, _INVOCATIONS), self._most)
         return Form("mlflow", b"", UNSET, self._counted(rows), None, "pandas")
 
     def csv(self, body: bytes, kind: Kind) -> Form:
@@ -95,10 +108,10 @@ class Forms:
         return rows
 
 
-def _read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+def _read(decoder: msgspec.json.Decoder[T], body: bytes, right: str = _INFER) -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise Refused(422, f"the body has another form: {error}") from error
+        raise Refused(422, f"the body has another form: {error}; right is {right}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise no_json(error) from error

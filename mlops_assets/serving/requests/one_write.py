@@ -4,10 +4,12 @@ Each of the two takes a fifth off what a small request costs. A request that is 
 has to wait for something becomes a task, and goes on in it.
 """
 
+import sys
 from collections.abc import Coroutine, Generator
 from types import coroutine
 from typing import TYPE_CHECKING, cast
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 if TYPE_CHECKING:
@@ -21,11 +23,14 @@ class OneWrite(HttpToolsProtocol):
 
     _reading = False
     _begun: "tuple[RequestResponseCycle, ASGI3Application] | None" = None
+    _asked_to_upgrade: tuple[bytes, int] | None = None
 
     def data_received(self, data: bytes) -> None:
         """Read on; a request whose body is still to come is a task, which waits for it."""
         self._reading = True
         HttpToolsProtocol.data_received(self, data)
+        if self._asked_to_upgrade is not None:
+            self._read_on(memoryview(data))
         self._reading = False
         if self._begun is not None:
             begun, self._begun = self._begun, None
@@ -46,12 +51,47 @@ class OneWrite(HttpToolsProtocol):
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
 
+    def handle_websocket_upgrade(self) -> None:
+        """Note the head of a request that asks for another protocol without that wish, and where its body begins.
+
+        There is no other protocol here. The parser takes all that follows such a head for one, so it is replaced.
+        """
+        why = sys.exception()
+        assert isinstance(why, httptools.HttpParserUpgrade)
+        first = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        lines = [first, *(b"%b: %b" % each for each in _without_upgrade(self.headers)), b"", b""]
+        self._asked_to_upgrade = b"\r\n".join(lines), int(why.args[0])
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn
+
+    def _should_upgrade(self) -> bool:
+        return self.parser.get_method() != b"CONNECT"  # which is another protocol without a wish
+
+    def _read_on(self, data: memoryview) -> None:
+        """Read the head that was noted, and what follows it in `data`; that may be another of its kind."""
+        while self._asked_to_upgrade is not None:
+            (head, at), self._asked_to_upgrade = self._asked_to_upgrade, None
+            HttpToolsProtocol.data_received(self, head)
+            data = data[at:]
+            if data and not self.transport.is_closing():
+                HttpToolsProtocol.data_received(self, data)  # pyright: ignore[reportArgumentType] - any buffer does
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
         cycle.__class__ = _Cycle  # uvicorn has no other way to say which class it is
         if self._reading:
             self._begun = cycle, app
         else:  # one that was read while the answer before was not there yet
             HttpToolsProtocol._start_asgi_task(self, cycle, app)
+
+
+def _without_upgrade(headers: list[tuple[bytes, bytes]]) -> Generator[tuple[bytes, bytes]]:
+    """Yield headers without the wish for another protocol; a wish to close the connection stays."""
+    for name, value in headers:
+        if name == b"connection":
+            left = [token for token in value.split(b",") if token.strip().lower() != b"upgrade"]
+            yield name, b",".join(left)
+        elif name != b"upgrade":
+            yield name, value
 
 
 async def _go_on(running: Coroutine[object, object, None], waits_for: object) -> None:

@@ -38,28 +38,11 @@ class Table:
         """How many values the images of a row may have."""
         return max((by.model.decoder.pixels for by in self.everyone), default=0)
 
-    def answerer(self, segment: str) -> Answerer:
-        """Return the champion of `segment`, or for an unknown segment that of the fallback.
+    def lane(self, segment: str) -> Lane:
+        """Return who answers for `segment` and who beside; for an unknown segment those of the fallback.
 
         Raises:
             Refused: 503 while the segment has no champion, 422 if it is unknown and there is no fallback.
-        """
-        return self.lane(segment).champion
-
-    def choose(self, segment: str, key: bytes | None) -> Answerer:
-        """Return who answers for `segment` where `key` decides, its canary or split too; the champion without a key.
-
-        Raises:
-            Refused: As `answerer`.
-        """
-        lane = self.lane(segment)
-        return lane.champion if key is None else lane.choose(key)
-
-    def lane(self, segment: str) -> Lane:
-        """Return who answers for `segment` and who beside.
-
-        Raises:
-            Refused: As `answerer`.
         """
         found = self.lanes.get(segment)
         if found is not None:

@@ -101,7 +101,7 @@ class Shadow:
                 made.by.tally.why = str(error)
         else:
             for made in answers:
-                made.by.tally.answered(us, made.scores)
+                made.tell(us, single=copy.single)
 
 
 def _answered(lane: Lane, groups: list[Group], single: bool) -> Group | None:

@@ -82,7 +82,7 @@ class Scorer:
 
         An id is of what is kept of a row. Where a row has no key, its number in its file, if given, stands for it.
         """
-        typed, refused = fitted(rows, self.by.spec.inputs, self.by.zone, self.by.files)
+        typed, refused = fitted(rows, self.by.spec.inputs, self.by.zone, self.by.files, self.by.keeping.personal)
         given = typed.select(pl.all().name.prefix(INPUT)).with_columns(rows["_key"].alias("key"))
         kept = self.by.keeping.kept(given)
         kept = kept if numbers is None else kept.with_columns(numbers.alias("number"))
@@ -113,7 +113,8 @@ class Scorer:
             return [made_by.apply(inputs.lazy()).collect().select(self.by.spec.features)]
         except pl.exceptions.PolarsError as error:
             if inputs.height < 2:
-                told = str(error).strip().partition("\n")[0]
+                quoted = not set(self.by.keeping.personal) & set(self.by.spec.inputs)  # the message may quote a cell
+                told = str(error).strip().partition("\n")[0] if quoted else type(error).__name__
                 failed[first] = f"the features function {self.by.spec.transform} cannot take this: {told}"
                 return []
         half = inputs.height // 2

@@ -92,17 +92,17 @@ class Scoring:
         rows = rows.with_columns(row=pl.int_range(1, pl.len() + 1) + part.first, refused=reasons)
         lines = [_lines(rows.filter(pl.col("refused").is_not_null()))]
         for (segment,), mine in rows.filter(pl.col("refused").is_null()).partition_by("_segment", as_dict=True).items():
-            lines.append(self._answered(str(segment), mine, number))
+            lines.append(self._answered(str(segment), mine, number, part.rows.columns))
         whole = pl.concat(lines).sort("row")
         self._count(whole)
         return whole
 
-    def _answered(self, segment: str, rows: pl.DataFrame, number: int) -> pl.DataFrame:
+    def _answered(self, segment: str, rows: pl.DataFrame, number: int, columns: list[str]) -> pl.DataFrame:
         if segment not in self._run.champions:
             return _lines(rows.with_columns(refused=pl.lit(f"segment {segment!r} has no champion yet")))
         named = self._run.roles.key or self._run.roles.time
         numbers = None if named else rows.select(pl.format(f"{self._run.name} {{}}", "row")).to_series()
-        found = self._scorer(segment, rows.columns).answers(rows, numbers)
+        found = self._scorer(segment, columns).answers(rows, numbers)
         fits = rows.gather(found.places)
         self._log(segment, number, found.rows.with_columns(fits["_window"]))
         answers = found.rows.select(name for name in _ANSWER if name in found.rows.columns)

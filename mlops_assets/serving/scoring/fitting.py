@@ -1,10 +1,10 @@
 """Cells of a table -> the values that a model reads, many rows at once, by the rules by which requests are decoded.
 
-A row that does not fit is told apart with the reason: column, what was found, what is right. Text cells, as of a CSV,
-are read as `intake.cells` reads those of the source.
+A row that does not fit is told apart with the reason: column, what was found, what is right; of a personal column it
+does not say what was found. Text cells, as of a CSV, are read as `intake.cells` reads those of the source.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from mlops_assets.serving.requests.inputs import right
 from mlops_assets.training.model import ColumnSpec
 
 _SHOWN = 60  # characters of a cell
+_UNQUOTED = "found a value that does not fit"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,15 +45,20 @@ def check_inputs(inputs: Mapping[str, ColumnSpec], known: list[str], table: str)
 
 
 def fitted(
-    cells: pl.DataFrame, inputs: Mapping[str, ColumnSpec], zone: str, files: Files | None = None
+    cells: pl.DataFrame,
+    inputs: Mapping[str, ColumnSpec],
+    zone: str,
+    files: Files | None = None,
+    personal: Collection[str] = (),
 ) -> tuple[pl.DataFrame, pl.Series]:
     """Return the inputs typed, and for each row why it does not fit, null if it does.
 
-    A time without offset is read in `zone`. A cell of another type is null in the typed rows.
+    A time without offset is read in `zone`. A cell of another type is null in the typed rows. No reason quotes a cell
+    of a `personal` column.
     """
     typed = {name: read(cells[name], spec.type, zone) for name, spec in inputs.items()}
     reasons = [
-        _told(name, cells[name], wrong, spec)
+        _told(name, cells[name], wrong, spec, quoted=name not in personal)
         for name, spec in inputs.items()
         for wrong in [_wrong(cells[name], typed[name], spec)]
         if wrong.any()
@@ -60,6 +66,10 @@ def fitted(
     frame = pl.DataFrame([series.alias(name) for name, series in typed.items()])
     if files is not None and files.image.column in inputs:
         frame, unread = _with_files(frame, cells, files)
+        image = files.image
+        if image.column in personal or image.sha256 in personal:
+            told = pl.when(unread.is_not_null()).then(pl.lit(f"{image.column}: {_UNQUOTED}"))
+            unread = pl.select(told.alias(unread.name)).to_series()
         reasons.append(unread)
     if not reasons:
         return frame, pl.Series("refused", [None], pl.String).new_from_index(0, cells.height)
@@ -86,9 +96,9 @@ def _outside(typed: pl.Series, spec: ColumnSpec) -> Iterator[pl.Series]:
         yield ~typed.is_in(spec.isin)
 
 
-def _told(name: str, cells: pl.Series, wrong: pl.Series, spec: ColumnSpec) -> pl.Series:
+def _told(name: str, cells: pl.Series, wrong: pl.Series, spec: ColumnSpec, *, quoted: bool) -> pl.Series:
     """Return the reason of each row whose cell is wrong, null for the others."""
-    shown = pl.format("found '{}'", pl.col("cell").cast(pl.String).str.head(_SHOWN))
+    shown = pl.format("found '{}'", pl.col("cell").cast(pl.String).str.head(_SHOWN)) if quoted else pl.lit(_UNQUOTED)
     found = pl.when(pl.col("cell").is_null()).then(pl.lit("found nothing")).otherwise(shown)
     told = pl.format("{}: {}; right is {}", pl.lit(name), found, pl.lit(right(spec)))
     return pl.DataFrame([cells.alias("cell"), wrong.alias("wrong")]).select(pl.when("wrong").then(told)).to_series()

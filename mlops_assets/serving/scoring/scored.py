@@ -20,8 +20,8 @@ _ROW = ["key", "at"]  # what a row is, whatever it holds
 class Scored(NamedTuple):
     """A window's scores: its answers in the form of sealed predictions, and rows without an id, with why in `refused`.
 
-    `set_aside` are the latter as they were read, as text, with `_reason`; `kept` answers are from before, the others
-    were made now.
+    `set_aside` are the latter as they were read, as text, with `_reason`, without personal columns; `kept` answers are
+    from before, the others were made now.
     """
 
     scores: pl.DataFrame
@@ -43,8 +43,8 @@ def scored(rows: pl.DataFrame, champion: Scorer, earlier: pl.DataFrame, answered
         found = champion.answers(part)
         tables.append(found.rows)
         wrong = part.with_columns(_reason=found.refused).filter(found.refused.is_not_null())
-        aside.append(quarantine_table(wrong.drop("_time", "_key", "_segment")))
-        refused.append(wrong.select(at="_time", key="_key", segment="_segment", refused="_reason"))
+        aside.append(quarantine_table(champion.by.keeping.aside(wrong.drop("_time", "_key", "_segment"))))
+        refused.append(champion.named(wrong).with_columns(wrong.select(segment="_segment", refused="_reason")))
     whole = pl.concat(tables, how="diagonal_relaxed").unique("inference_id", keep="first", maintain_order=True)
     scores = pl.concat([no_scores(), whole, *refused], how="diagonal_relaxed").sort("at", "key", maintain_order=True)
     return Scored(scores.select(_for_people(scores)), quarantine_table(*aside), stand.height)

@@ -85,6 +85,7 @@ class Endpoint:
         self._copies = Copying(settings.home, self._folder / COPIES, self._from_copy)
         loader = Loader(product, self._copies, personal_key(product, settings))
         self._follower = Follower(self._folder, loader, self._registration, self._swap)
+        self._beating = asyncio.Lock()
         self._tending = Tending(product, settings)
         self._threads = max(2, os.cpu_count() or 2)
         self._pool = ThreadPoolExecutor(self._threads, "batch")
@@ -92,7 +93,8 @@ class Endpoint:
         self._metrics = Metrics()
         self._page = self._shown(how, writer)
         ways = {**self._asked(writer), **Steering(settings, product, self._events).ways(), **self._page.ways()}
-        self._app = App(product, self._inference, ways, events=self._events, metrics=self._metrics)
+        usual, metrics = self._page.usual, self._metrics
+        self._app = App(product, self._inference, ways, events=self._events, metrics=metrics, usual=usual)
         line = f"{product.name}: serving at {how.url} (clock: {how.clock}, writer: {writer})"
         self.server = Listening(self._app, product.endpoint.limits, line, events=self._events, linger_s=how.linger_s)
         self._figures = Figures(
@@ -157,10 +159,13 @@ class Endpoint:
         self._events.tell("ended", {})
         _leave()
 
-    def _close(self, ms: int) -> None:
-        table = self._inference.table
-        until = moment(self._inference.close_until(ms))
-        self._registration.beat(until, counts_of=table.deployment, counts=table.counts())
+    async def _close(self) -> None:
+        """Finish the log of windows that are over, and tell the others how far it is and what each variant did."""
+        async with self._beating:  # or one that says less could be written after this one
+            ms, table = self._clock.now_ms(), self._inference.table
+            until = None if ms is None else moment(self._inference.close_until(ms))
+            beat = partial(self._registration.beat, until, counts_of=table.deployment, counts=table.counts())
+            await asyncio.to_thread(beat)  # it writes a file, and a slow disk is to hold up no answer
 
     def _swap(self, table: Table) -> None:
         warm_here(table, before=self._inference.table)
@@ -170,10 +175,7 @@ class Endpoint:
 
     async def _beat(self) -> None:
         while True:
-            ms, table = self._clock.now_ms(), self._inference.table
-            until = None if ms is None else moment(self._inference.close_until(ms))
-            beat = partial(self._registration.beat, until, counts_of=table.deployment, counts=table.counts())
-            await asyncio.to_thread(beat)  # it writes a file, and a slow disk is to hold up no answer
+            await self._close()
             if (why := self._registration.worker.error) != self._refused:
                 self._refused = why
                 self._events.tell("deployment_refused" if why else "deployment_fits", {"why": why}, "error")

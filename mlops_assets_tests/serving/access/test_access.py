@@ -149,6 +149,19 @@ def test_a_name_is_believed_only_from_a_declared_proxy(file):
     assert (stranger.value.status, unknown.value.status) == (401, 403)
 
 
+def test_a_name_that_a_client_puts_beside_that_of_the_proxy_is_not_believed(file):
+    add_identity(file, "ann", ["predict", "operate"], None, NOW)
+    add_identity(file, "*", ["predict"], None, NOW)
+    access = opened(file, proxy=PROXY)
+
+    for both in (("ann", "mallory"), ("mallory", "ann"), ("ann", "ann")):
+        with pytest.raises(Refused, match="header x-user came 2 times; right is a proxy that replaces") as refused:
+            access.allows(asked(*(("x-user", name) for name in both), address="10.1.2.3"), "operate")
+        assert refused.value.status == 403
+
+    assert access.refused == {"several_names": 3}
+
+
 def test_a_proxy_may_pass_a_token_of_its_own_on(file):
     add_identity(file, "ann", ["predict"], None, NOW)
     both = (("authorization", "Bearer eyJhbGciOi"), ("x-user", "ann"))

@@ -67,7 +67,7 @@ def test_what_a_canary_raises_at_the_champion_answers(settings, routes, form):
     assert group.failed is table.lanes["eu"].rival
     assert (group.failed.tally.why or "").startswith("BrokenModel at test_groups.py:")
     assert [score.output for score in group.scores] == [
-        score.output for score in table.answerer("eu").model.predictor.many([row.values for row in group.rows])
+        score.output for score in table.lane("eu").champion.model.predictor.many([row.values for row in group.rows])
     ]
 
 

@@ -63,7 +63,8 @@ def test_without_a_key_nobody_acts_even_where_anybody_may_ask(settings, endpoint
     refused = endpoint.post(f"{MODEL}/rollback", {"reason": "bad"}, **JSON)
 
     assert refused.status == 403
-    assert "right is a key: mlops-assets access houses add NAME --can operate" in refused.body["error"]
+    assert "needs a key that may operate" in refused.body["error"]
+    assert "make one: mlops-assets access houses add NAME --can operate" in refused.body["error"]
     assert len(acts(settings)) == before
 
 

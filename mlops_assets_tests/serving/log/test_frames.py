@@ -1,13 +1,16 @@
 """The log's file format survives cuts, flips and full disks."""
 
 import random
+import struct
 import subprocess
 import sys
+import zlib
 
 import pytest
 
 from mlops_assets.serving.log.frames import (
     CLOSING,
+    MAGIC,
     OPENING,
     FrameFile,
     LogRefused,
@@ -79,7 +82,7 @@ def test_no_single_bit_flip_is_read_as_another_frame(written):
 
 def test_losing_the_last_frames_shows_in_the_closing_one(written):
     data, _, starts = written
-    closing = data[-36:]
+    closing = pack(50, CLOSING)
 
     reading = read_frames(data[: starts[48]] + closing)
 
@@ -96,6 +99,59 @@ def test_a_frame_is_found_by_its_id_in_a_large_file(tmp_path):
     assert [find_frame(data, id_).seq for id_ in made[::97]] == list(range(0, 5000, 97))
     assert find_frame(data, Ids().new(100)) is None
     assert find_frame(data, Ids().new(9999)) is None
+
+
+FORGED = pack(7, b"\x7f" * 16, b"never predicted")
+
+
+def test_frames_in_a_body_hide_no_later_one():
+    ids = Ids()
+    made = [ids.new(seq) for seq in range(2000)]
+    data = pack(0, OPENING) + b"".join(
+        pack(seq, id_, FORGED * 4000 if seq == 700 else b"x" * 300) for seq, id_ in enumerate(made)
+    )
+
+    assert [frame and frame.seq for frame in (find_frame(data, id_) for id_ in made)] == [*range(2000)]
+    assert find_frame(data, b"\x7f" * 16) is None
+
+
+@pytest.mark.parametrize("lost", [0, 1, 20, 40, 60])
+def test_frames_in_a_body_are_not_read_even_if_what_is_before_them_is_lost(lost):
+    first, second = Ids().new(1), Ids().new(2)
+    evil = pack(0, first, b"text " + FORGED * 9)
+    data = pack(0, OPENING) + evil + pack(1, second, b"b") + pack(2, CLOSING)
+    at = len(pack(0, OPENING))
+
+    without = read_frames(evil[lost + 1 :] + data[at + len(evil) :])
+    damaged = read_frames(data[: at + lost] + b"\xff" + data[at + lost + 1 :])
+
+    assert [frame.id for frame in without.frames] == [frame.id for frame in damaged.frames] == [second]
+    assert damaged.missing == 1
+
+
+def test_any_body_comes_back_as_it_was():
+    draw = random.Random(0)
+    parts = [MAGIC[:1], MAGIC[1:2], MAGIC[:-1], MAGIC, b"\0", b"\0\0", b"a", FORGED, pack(1, b"i" * 16, FORGED)]
+    bodies = [b"".join(draw.choices(parts, k=draw.randrange(9))) for _ in range(3000)]
+    made = [(1000 + seq).to_bytes(16) for seq in range(3000)]
+    data = b"".join(pack(seq, made[seq], body) for seq, body in enumerate(bodies))
+
+    assert [frame.body for frame in read_frames(data).frames] == bodies
+    assert [frame and frame.body for frame in (find_frame(data, id_) for id_ in made[::50])] == bodies[::50]
+
+
+def test_a_file_from_before_bodies_were_stuffed_is_still_read():
+    ids, data = Ids(), b""
+    made = [(seq, ids.new(seq), MAGIC[:-1] + b"\0%d" % seq) for seq in range(3000)]
+    for seq, id_, body in made:
+        rest = struct.pack("<Q16s", seq, id_) + body
+        data += struct.pack("<4sII", b"MLog", len(body), zlib.crc32(rest)) + rest
+
+    reading = read_frames(data)
+
+    assert [tuple(frame) for frame in reading.frames] == made
+    assert (reading.missing, reading.skipped, reading.torn) == (0, 0, 0)
+    assert find_frame(data, made[1234][1]) == made[1234]
 
 
 def test_an_empty_file_holds_nothing(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import stat
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import polars as pl
@@ -94,6 +95,17 @@ def test_equal_values_have_equal_hashes_of_their_column_and_product_alone(settin
     assert len(said) == 3
     assert hashed(key, "street", "mill") in said
     assert hashed(key, "street", None) is None
+
+
+def test_one_moment_has_one_hash_whatever_its_offset():
+    moment = datetime(2026, 1, 1, 0, 30, tzinfo=UTC)
+    elsewhere = moment.astimezone(timezone(timedelta(hours=-5, minutes=-30)))
+    sealed = pl.Series([moment]).cast(pl.Datetime("us", "UTC"))[0]
+
+    said = {hashed(b"k" * 32, "born", each) for each in (moment, elsewhere, sealed)}
+
+    assert len(said) == 1
+    assert hashed(b"k" * 32, "born", moment + timedelta(microseconds=1)) not in said
 
 
 def test_the_key_is_made_once_for_the_owner_alone_or_of_the_file_in_the_settings(settings: Settings, tmp_path: Path):

@@ -215,12 +215,19 @@ def test_a_key_is_asked_for_and_stays_in_the_tab(browser: Browser, served: tuple
     page = browser.new_page()
     with own.endpoint() as endpoint:
         page.goto(endpoint.url)
+        expect(page.locator("#door-words")).to_contain_text("asks for an access key")
+        expect(page.locator("#fields")).not_to_contain_text("first champion")
         page.get_by_label("access key").fill("mlops_wrong")
         page.get_by_role("button", name="Use it").click()
         expect(page.locator("#door-words")).to_contain_text("not, or no longer, known")
         page.get_by_label("access key").fill(key)
         page.get_by_role("button", name="Use it").click()
         expect(page.locator("#state")).to_have_text("serving")
+        saved = {}
+        for link in ("metrics", "openapi"):
+            with page.expect_download() as download:
+                page.get_by_role("link", name=link).click()
+            saved[download.value.suggested_filename] = download.value.path().read_text()
         page.get_by_role("button", name="Predict").click()
         expect(page.locator("#inference-id")).to_be_visible()
         page.get_by_role("link", name="What it rests on").click()
@@ -229,3 +236,5 @@ def test_a_key_is_asked_for_and_stays_in_the_tab(browser: Browser, served: tuple
 
     page.close()
     assert kept == [[key], 0, ""]
+    assert "mlops_requests_total" in saved["metrics.txt"]
+    assert '"openapi"' in saved["openapi.json"]

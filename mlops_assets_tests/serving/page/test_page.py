@@ -96,6 +96,10 @@ def test_the_form_has_every_field_with_what_is_right_and_usual(served: tuple[Sho
     assert SCRIPT in fields["street"]["choices"]
     usual = {name: each["usual"] for name, each in fields.items() if each["usual"] is not None}
     assert endpoint.post(INFER, usual).status == 200
+    described = json.loads(get(endpoint, "/openapi.json")[2])
+    content = described["paths"][INFER]["post"]["requestBody"]["content"]["application/json"]
+    row = content["examples"]["row"]["value"]
+    assert {**usual, **row} == {**row, **{name: value for name, value in usual.items() if name != "town"}}
 
 
 def test_a_prediction_is_proven_back_to_its_rows(served: tuple[Shop, Running]):

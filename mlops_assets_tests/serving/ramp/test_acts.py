@@ -7,11 +7,12 @@ import pytest
 
 from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.traffic import VariantName
+from mlops_assets.operations.trials import traffic, traffic_lines
 from mlops_assets.rules import Approval
 from mlops_assets.serving.ramp.acts import deploy, roll_back, set_traffic, withdraw
 from mlops_assets.serving.routing.deploy import read_deployment
 from mlops_assets.settings import Settings
-from mlops_assets_tests.houses import HOUSES, WEEKS, registered
+from mlops_assets_tests.houses import HOUSES, WEEKS, declare, registered
 from mlops_assets_tests.serving.ramp.trial import RAMPED, acts, copied, prepared, started, told, variant
 
 
@@ -120,6 +121,18 @@ def test_withdrawing_ends_all_that_answers_beside_and_is_no_verdict_on_a_candida
         withdraw(settings, HOUSES, None, by="jo", reason="again")
 
 
+def test_who_was_taken_back_is_told_until_somebody_answers_beside_the_champion_again(settings: Settings):
+    declare(settings, HOUSES)
+    asked(settings, "canary", 2, 0.05)
+    withdraw(settings, HOUSES, "bath", by="jo", reason="enough")
+    after = traffic_lines("houses", traffic(settings, "houses"))
+    asked(settings, "canary", 2, 0.05)
+    again = traffic_lines("houses", traffic(settings, "houses"))
+
+    assert "canary 2 was taken back by jo at " in "\n".join(after)
+    assert "taken back" not in "\n".join(again)
+
+
 def test_a_person_may_give_a_ramp_another_share_and_it_goes_on_from_there(settings: Settings):
     started(settings, RAMPED)
 
@@ -139,6 +152,21 @@ def test_a_rollback_without_an_earlier_champion_still_ends_what_answers_beside(s
     assert [act.kind for act in acts(settings, "rollback")] == []
     with pytest.raises(LookupError, match="houses: nothing to roll back to: no segment has had two champions"):
         roll_back(settings, HOUSES, to=None, segment="bath", by="jo", reason="again")
+
+
+def test_a_second_rollback_says_that_the_champion_is_the_first_and_which_others_there_were(settings: Settings):
+    ledger = Archive(settings.home).ledger
+    second = ledger.version("houses", 2)
+    assert second is not None
+    ledger.move_champion(msgspec.structs.replace(second, kind="promote", by="gate", reason="better"), expected=1)
+    roll_back(settings, HOUSES, to=None, segment="bath", by="jo", reason="it harms")
+
+    with pytest.raises(LookupError, match="champion 1 of bath is its first; right is --to VERSION, of 2"):
+        roll_back(settings, HOUSES, to=None, segment=None, by="jo", reason="again")
+    with pytest.raises(LookupError, match="nothing to roll back to: bath has champion 1 already"):
+        roll_back(settings, HOUSES, to=1, segment="bath", by="jo", reason="again")
+    said = roll_back(settings, HOUSES, to=2, segment="bath", by="jo", reason="no")
+    assert said[0].startswith("houses[bath]: champion 1 -> 2")
 
 
 def test_what_is_deployed_twice_is_one_deployment(settings: Settings):

@@ -53,7 +53,7 @@ def test_a_canary_that_is_no_worse_goes_up_step_by_step_and_is_then_promoted():
 
 def test_a_canary_waits_for_its_time_its_requests_and_its_outcomes():
     plan = PLAN.model_copy(update={"min_outcomes": 40})
-    matured = Matured(canary=mean(12, 0.4), champion=mean(300, 0.4))
+    matured = Matured(canary=mean(12, 0.4), champion=mean(300, 0.4), bounded=True)
 
     found = judge(plan, FIRST, CHAMPION, counts(150), matured, NOON - HOUR / 2)
 
@@ -71,7 +71,7 @@ def test_a_canary_waits_for_its_time_its_requests_and_its_outcomes():
         (counts(200, low=60), None, r"its scores differ from the champion's by \d\.\d\d \(PSI\), over 0.25"),
         (
             counts(200),
-            Matured(canary=mean(200, 0.8), champion=mean(3_000, 0.4)),
+            Matured(canary=mean(200, 0.8), champion=mean(3_000, 0.4), bounded=True),
             "its mean loss is 0.8 on 200 outcomes, the champion's 0.4 on 3,000: over 0.05 higher",
         ),
     ],
@@ -90,18 +90,22 @@ def test_what_is_worse_by_less_than_the_margin_is_no_reason():
         {"steps": ["5%", "100%"], "errors": 0.2, "latency": 30, "score_shift": 9, "quality": 0.5}
     )
     worse = counts(400, errors=24, us=400, low=60)
-    matured = Matured(canary=mean(200, 0.8), champion=mean(3_000, 0.4))
+    matured = Matured(canary=mean(200, 0.8), champion=mean(3_000, 0.4), bounded=True)
 
     assert judge(lenient, FIRST, CHAMPION, worse, matured, NOON).answer == "promote"
 
 
 def test_a_loss_is_only_looked_at_where_its_margin_is_declared_and_outcomes_suffice():
     without = PLAN.model_copy(update={"quality": None})
-    bad = Matured(canary=mean(200, 0.8), champion=mean(3_000, 0.4))
-    few = Matured(canary=mean(49, 0.8), champion=mean(3_000, 0.4))
+    bad = Matured(canary=mean(200, 0.8), champion=mean(3_000, 0.4), bounded=True)
+    few = Matured(canary=mean(49, 0.8), champion=mean(3_000, 0.4), bounded=False)
+    more = Matured(canary=mean(50, 0.8), champion=mean(3_000, 0.4), bounded=False)
+    bounded = Matured(canary=mean(49, 0.8), champion=mean(3_000, 0.4), bounded=True)
 
     assert judge(without, FIRST, CHAMPION, counts(250), bad, NOON).answer == "step up"
     assert judge(PLAN, FIRST, CHAMPION, counts(250), few, NOON).answer == "step up"
+    assert judge(PLAN, FIRST, CHAMPION, counts(250), more, NOON).answer == "withdraw"
+    assert judge(PLAN, FIRST, CHAMPION, counts(250), bounded, NOON).answer == "withdraw"
 
 
 def test_each_time_that_the_counts_begin_anew_it_takes_more_to_be_sure():

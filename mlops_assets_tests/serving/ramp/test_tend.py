@@ -7,13 +7,16 @@ import msgspec
 import pytest
 
 from mlops_assets.evidence.archive import Archive
-from mlops_assets.evidence.ledger import Act
-from mlops_assets.product import Endpoint
+from mlops_assets.evidence.ledger import Act, Conflict, Ledger
+from mlops_assets.evidence.records import Place
+from mlops_assets.product import Endpoint, Stage
 from mlops_assets.serving.ramp.acts import deploy, roll_back, set_traffic
 from mlops_assets.serving.ramp.tend import Tending, tend
 from mlops_assets.serving.routing.deploy import read_deployment
+from mlops_assets.serving.steps import EndpointStep
 from mlops_assets.serving.workers import Registration, Worker
 from mlops_assets.settings import Settings
+from mlops_assets.windows import ALL
 from mlops_assets_tests.houses import HOUSES, answered, outcomes, sales
 from mlops_assets_tests.serving.ramp.trial import (
     ERRING,
@@ -280,3 +283,75 @@ def test_a_rollback_ends_the_ramp_and_goes_back_in_one_deployment(settings: Sett
         "houses[bath]: version 1 is no canary any more (it harms)",
         "houses[bath]: champion 2 -> 1 (it harms)",
     ]
+
+
+@pytest.mark.parametrize(
+    "broken", ["mlops_assets.serving.ramp.tend.deploy", "mlops_assets.serving.steps.write_deployment"]
+)
+@pytest.mark.parametrize("whole", [False, True])
+def test_one_that_was_taken_back_before_a_crash_is_not_served_on(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, broken: str, whole: bool
+):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    started(settings)
+    counted(settings, canary=ERRING)
+    with monkeypatch.context() as patch:
+        patch.setattr(broken, full)
+        with pytest.raises(OSError, match="No space left"):
+            tend(RAMPED, settings, datetime.now(UTC), whole=False)
+    assert shares(settings) == [("canary", 2, 0.05)]
+
+    said = [tend(RAMPED, settings, datetime.now(UTC), whole=whole) for _ in range(2)]
+
+    assert shares(settings) == []
+    assert [len(lines) for lines in said] == [1, 0]
+    assert said[0][0].startswith("deployment ")
+    assert told(settings) == [("traffic", 2, "0.05"), ("withdraw", 2, "worse")]
+
+
+def test_a_deployment_that_failed_is_not_asked_for_again_at_each_look(settings: Settings):
+    product = RAMPED.model_copy(update={"endpoint": Endpoint.model_validate({"shadow": "1d"})})
+    started(settings, product)
+    counted(settings, canary=GOOD)
+    tend(product, settings, later(25), whole=True)
+    archive = Archive(settings.home)
+    failed = archive.head(Place(product="houses", stage=Stage.ENDPOINT, partition=ALL))
+    assert failed is not None
+    good = EndpointStep(product=product, archive=archive, settings=settings).take_back(failed, "no worker loads it")
+
+    said = [tend(product, settings, later(26), whole=whole) for whole in (True, False, True)]
+
+    wanted = read_deployment(settings.serving("houses"))
+    assert wanted is not None
+    assert (wanted.id, said) == (good, [[], [], []])
+
+
+def test_a_rollback_of_which_somebody_was_faster_with_a_part_serves_the_rest(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    ledger = Archive(settings.home).ledger
+    second, york = ledger.version("houses", 2), ledger.champion("houses", "york")
+    assert second is not None
+    assert york is not None
+    ledger.move_champion(msgspec.structs.replace(second, kind="promote", by="gate"), expected=1)
+    ledger.move_champion(msgspec.structs.replace(york, version=4, by="gate"), expected=3)
+    deploy(settings, HOUSES)
+    move = Ledger.move_champion
+
+    def raced(self: Ledger, act: Act, *, expected: int | None) -> Act:
+        if act.segment == "york":
+            move(self, msgspec.structs.replace(york, version=5, by="gate"), expected=4)
+        return move(self, act, expected=expected)
+
+    monkeypatch.setattr(Ledger, "move_champion", raced)
+
+    with pytest.raises(
+        Conflict, match=r"bath\]: champion 2 -> 1 \(it harms\); .*york\]: the champion is 5, expected 4"
+    ):
+        roll_back(settings, HOUSES, to=None, segment=None, by="jo", reason="it harms")
+
+    wanted = read_deployment(settings.serving("houses"))
+    assert wanted is not None
+    assert {segment: route.version for segment, route in wanted.routes.items()} == {"bath": 1, "york": 5}

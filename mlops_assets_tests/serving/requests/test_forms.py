@@ -42,6 +42,11 @@ def test_rows_are_a_list_of_objects(forms):
     assert (form.kind, form.rows) == ("rows", ROWS)
 
 
+def test_nothing_stands_beside_rows(forms):
+    with pytest.raises(Refused, match="unknown field `age`"):
+        forms.infer(encoded({"rows": ROWS, "age": 40}))
+
+
 def test_oip_has_a_tensor_per_column(forms):
     job = {"name": "job", "shape": [2, 1], "datatype": "BYTES", "data": [["nurse"], [None]]}
 
@@ -156,7 +161,7 @@ def test_mlflow_formats_are_the_same_rows(forms, body):
         ({"rows": []}, 422, "the body holds no rows; right is 1 or more"),
         ({"rows": {}}, 422, "Expected `array`, got `object`"),
         ({"rows": [{}] * (MAX_ROWS + 1)}, 413, "the body holds 10001 rows; right is 10000 or fewer"),
-        ([1], 422, "the body has another form"),
+        ([1], 422, r'the body has another form: .*; right is one row .*, several {"rows": \[ROW, …\]}'),
     ],
 )
 def test_a_wrong_form_says_what_is_wrong(forms, body, status, said):
@@ -172,6 +177,8 @@ def test_a_wrong_form_says_what_is_wrong(forms, body, status, said):
         ({}, "found 0 of MLflow's formats; right is one of dataframe_split, dataframe_records, instances, inputs"),
         ({"instances": ROWS, "inputs": ROWS}, "found 2 of MLflow's formats"),
         ({"rows": ROWS}, "unknown field `rows`"),
+        ({"dataframe_splt": {}}, r'unknown field `dataframe_splt`; right is one of {"dataframe_split": {"columns"'),
+        (ROWS[0], "a plain row goes to /v2/models/PRODUCT/infer"),
         ({"inputs": {"a": [1], "b": [1, 2]}}, "differ in length"),
         ({"dataframe_split": {"columns": ["a", "a"], "data": [[1, 2]]}}, "names a column twice: a, a"),
         ({"dataframe_split": {"columns": ["a"], "data": [[1, 2]]}}, "row 0 has 2 values for 1 columns"),

@@ -47,6 +47,38 @@ def test_a_connection_is_closed_where_the_client_wants_it(served: Running, sent:
     assert json.loads(body)["segment"] == "eu"
 
 
+UPGRADES = {
+    "h2c": ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk"),
+    "websocket": ("connection: keep-alive, upgrade", "upgrade: websocket"),
+}
+
+
+@pytest.mark.parametrize("wish", UPGRADES.values(), ids=UPGRADES)
+def test_who_asks_for_another_protocol_is_answered_in_this_one_and_so_is_what_follows(served: Running, wish):
+    sent = request(*wish) * 2 + request() + request(*wish) + request("connection: close")
+
+    answers = [json.loads(part.split(b"\r\n\r\n", 1)[1]) for part in said(served, sent).split(b"HTTP/1.1 200 OK")[1:]]
+
+    ids = [answer["inference_id"] for answer in answers]
+    assert len(ids) == 5
+    assert ids == sorted(set(ids))
+
+
+def test_who_asks_for_another_protocol_may_send_a_body_by_and_by_and_have_the_connection_closed(served: Running):
+    whole = request("connection: close, upgrade", "upgrade: h2c")
+    address = urlsplit(served.url)
+    with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for place in range(0, len(whole), 9):
+            connection.sendall(whole[place : place + 9])
+        found = b"".join(iter(lambda: connection.recv(65_536), b""))
+
+    head, body = found.split(b"\r\n\r\n", 1)
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"\r\nconnection: close" in head
+    assert json.loads(body)["segment"] == "eu"
+
+
 def test_what_is_refused_is_left_to_uvicorn_and_head_has_no_body(served: Running):
     head, body = said(served, request("connection: close", method="HEAD")).split(b"\r\n\r\n", 1)
 

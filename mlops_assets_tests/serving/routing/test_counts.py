@@ -84,7 +84,21 @@ def test_counts_of_workers_add_up_and_pass_through_their_files():
 
     assert (both.requests, both.errors, both.dropped, both.why) == (3, 1, 2, "ValueError")
     assert sum(both.latency) == 2
-    assert both.scores == {10: 2, 90: 1}
+    assert both.scores == {10: 2}
+
+
+def test_of_a_request_the_first_row_counts_and_of_a_sticky_value_the_first_request():
+    first, second = Tally("binary"), Tally("binary")
+    for tally in (first, second):
+        tally.answered_for(b"jo", 20, scores(0.1, 0.9), shared=False)
+        tally.answered_for(b"jo", 20, scores(0.5), shared=False)
+        tally.answered_for(b"al", 20, scores(0.5), shared=True)
+        tally.answered_for(b"cy", 20, (), shared=True)
+
+    both = added([first.counts(), second.counts()])
+
+    assert (both.scores, both.keyed) == ({10: 2, 50: 2}, 2)
+    assert (sum(both.latency), sum(both.shared)) == (8, 4)
 
 
 def test_a_worker_names_segment_variant_and_version():

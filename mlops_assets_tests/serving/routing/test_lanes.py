@@ -129,4 +129,4 @@ def test_the_champion_before_is_warm_so_that_a_rollback_loads_nothing(settings, 
 
     back = loader.table(Deployment(id="back", product="loans", at="", routes={"eu": one}))
 
-    assert back.answerer("eu").version == 1
+    assert back.lane("eu").champion.version == 1

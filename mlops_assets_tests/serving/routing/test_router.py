@@ -38,15 +38,15 @@ def deployment(routes, **changes):
 def test_a_segment_goes_to_its_champion(settings, loader, first, second):
     table = loader.table(deployment({"eu": route(settings, first, 1), "us": route(settings, second, 2)}))
 
-    assert [table.answerer(segment).version for segment in ("eu", "us")] == [1, 2]
+    assert [table.lane(segment).champion.version for segment in ("eu", "us")] == [1, 2]
 
 
 def test_an_unknown_segment_goes_to_the_fallback_or_is_told_the_known_ones(settings, loader, first):
     routes = {"eu": route(settings, first, 1)}
 
-    assert loader.table(deployment(routes, fallback="eu")).answerer("asia").segment == "eu"
+    assert loader.table(deployment(routes, fallback="eu")).lane("asia").champion.segment == "eu"
     with pytest.raises(Refused, match="no segment 'asia'; known segments: eu, us") as refused:
-        loader.table(deployment(routes)).answerer("asia")
+        loader.table(deployment(routes)).lane("asia")
     assert refused.value.status == 422
 
 
@@ -55,7 +55,7 @@ def test_a_segment_without_a_champion_is_a_503(settings, loader, first, segment,
     table = loader.table(deployment({"eu": route(settings, first, 1)}, fallback=fallback))
 
     with pytest.raises(Refused, match="segment 'us' has no champion yet") as refused:
-        table.answerer(segment)
+        table.lane(segment)
 
     assert refused.value.status == 503
 
@@ -66,13 +66,13 @@ def test_the_empty_table_knows_the_declared_segments():
 
 def test_the_way_back_loads_nothing(settings, loader, first, second):
     one, two = route(settings, first, 1), route(settings, second, 2)
-    before = loader.table(deployment({"eu": one})).answerer("eu").model
+    before = loader.table(deployment({"eu": one})).lane("eu").champion.model
     loader.table(deployment({"eu": two}))
     (settings.home / one.model.address).unlink()
 
     back = loader.table(deployment({"eu": one}))
 
-    assert back.answerer("eu").model is before
+    assert back.lane("eu").champion.model is before
 
 
 def test_a_model_that_neither_of_the_last_two_tables_has_is_let_go(settings, loader, first, second):
@@ -106,7 +106,7 @@ def test_a_features_function_is_not_probed_with_invented_text(first):
 
 def test_a_multiclass_answer_names_the_class_and_all_probabilities(settings, loader):
     model = fitted(4, task="multiclass")
-    by = loader.table(deployment({"eu": route(settings, model, 1)})).answerer("eu")
+    by = loader.table(deployment({"eu": route(settings, model, 1)})).lane("eu").champion
     scored = Scored("id", by, by.model.predictor.one((40, 4000.0, "clerk")))
 
     plain = json.loads(answer("loans", asked("row"), "id", [scored]).body)
@@ -123,7 +123,7 @@ def test_a_model_with_a_threshold_says_in_every_form_whether_a_row_is_acted_on(s
     trained = fitted(1)
     model = replace(trained, spec=msgspec.structs.replace(trained.spec, threshold=threshold))
     table = loader.table(deployment({"eu": route(settings, model, 1)}))
-    by = table.answerer("eu")
+    by = table.lane("eu").champion
     scored = Scored("id", by, by.model.predictor.one((40, 2500.0, "clerk")))
 
     told = {kind: json.loads(answer("loans", asked(kind), "id", [scored]).body) for kind in get_args(FormKind)}
@@ -137,7 +137,7 @@ def test_a_model_with_a_threshold_says_in_every_form_whether_a_row_is_acted_on(s
 
 def test_a_model_without_a_threshold_decides_nothing(settings, loader, first):
     table = loader.table(deployment({"eu": route(settings, first, 1)}))
-    by = table.answerer("eu")
+    by = table.lane("eu").champion
     scored = Scored("id", by, by.model.predictor.one((40, 2500.0, "clerk")))
 
     told = "".join(answer("loans", asked(kind), "id", [scored]).body.decode() for kind in get_args(FormKind))

@@ -149,7 +149,7 @@ def test_rows_without_a_key_are_told_apart_by_their_time_else_by_their_place_in_
     [
         (None, ["new.csv"], 1, "no file 'new.csv'"),
         (day(4)[:0], ["new.csv"], 1, "has no rows"),
-        (day(4).drop("width"), ["new.csv"], 1, "no column 'width', which the champion reads"),
+        (day(4).drop("width"), ["new.csv"], 1, "which the champion reads; columns: at, id, height\n"),
         (day(4), ["new.csv", "--segment", "north"], 4, "no segment 'north'; known segments: all"),
         (day(4), ["new.csv", "--out", "new.xlsx"], 1, "cannot write .xlsx; right is .csv, .ndjson, .parquet"),
         (day(4).with_columns(width=pl.lit("x")), ["new.csv"], 1, ""),

@@ -85,6 +85,19 @@ def test_a_time_without_an_offset_is_of_the_products_timezone():
     assert refused.is_null().to_list() == [True, True, False]
 
 
+def test_a_reason_does_not_quote_a_personal_column():
+    cells = pl.DataFrame({"age": ["secret", None], "job": ["smith", "smith"]})
+    inputs = {name: INPUTS[name] for name in ("age", "job")}
+
+    _, refused = fitted(cells, inputs, "UTC", personal=["age"])
+
+    job = "job: found 'smith'; right is one of 'clerk', 'nurse'"
+    assert refused.to_list() == [
+        f"age: found a value that does not fit; right is an int, at least 18, at most 99; {job}",
+        f"age: found nothing; right is an int, at least 18, at most 99; {job}",
+    ]
+
+
 def test_infinity_is_no_number():
     cells = pl.DataFrame({"salary": [float("inf"), float("nan"), None, 1.0]})
 

@@ -1,10 +1,13 @@
 """A window of the table becomes a record of scores, and a part of the sealed predictions, each row once."""
 
 import shutil
+from dataclasses import replace
+from typing import Literal
 
 import polars as pl
 import pytest
 
+from mlops_assets.endpoint import Endpoint
 from mlops_assets.evidence.archive import Archive
 from mlops_assets.evidence.step import NotReady
 from mlops_assets.lineage.predictions import recent
@@ -85,6 +88,28 @@ def test_rows_that_do_not_fit_are_set_aside_counted_and_told_of_and_the_others_g
     assert aside.select("_reason", "id", "width").rows() == [(why, "0104-3", "tall")]
     assert scores(tiny).filter(pl.col("refused").is_not_null()).select("key", "refused").rows() == [("0104-3", why)]
     assert predictions(tiny).height == 199
+
+
+@pytest.mark.parametrize("how", ["hash", "omit"])
+def test_what_does_not_fit_a_personal_column_is_not_kept_with_the_scores(tiny: Tiny, how: Literal["hash", "omit"]):
+    personal = tiny.product.model_copy(update={"endpoint": Endpoint(personal={"width": how, "id": how})})
+    hidden = replace(tiny, product=personal)
+    tall = pl.when(pl.col("id") == "0104-3").then(pl.lit("tall")).otherwise("width")
+    write(hidden, day(4).with_columns(width=tall))
+
+    held = score(hidden)
+    seal(hidden)
+
+    why = "width: found a value that does not fit; right is a number"
+    [fits] = [check for check in held.record.checks if check.name == "rows_fit"]
+    assert fits.facts["reasons"] == {why: 1}
+    archive = Archive(tiny.settings.home)
+    aside, refused = archive.table(held, "set_aside"), scores(hidden).filter(pl.col("refused").is_not_null())
+    assert (aside["_reason"].to_list(), refused["refused"].to_list()) == ([why], [why])
+    assert not {"width", "id"} & {*aside.columns, *refused.columns}
+    everything = [held.record, aside.rows(), scores(hidden).rows(), predictions(hidden).rows()]
+    assert not [word for word in ("tall", "0104-3") if word in repr(everything)]
+    assert refused["key"].null_count() == (how == "omit")
 
 
 def test_a_column_that_the_champion_reads_is_missed_by_name_and_nothing_is_scored(tiny: Tiny):

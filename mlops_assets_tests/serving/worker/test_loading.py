@@ -32,7 +32,7 @@ if sys.argv[2:]:
     import pickle
     pickle.loads(pickle.dumps(Path))
 table = Loader(LOANS, Store(home)).table(read_deployment(home / "serving" / "loans"))
-print(table.answerer("eu").model.predictor.one((40, 2500.5, "nurse")).output)
+print(table.lane("eu").champion.model.predictor.one((40, 2500.5, "nurse")).output)
 """
 
 

@@ -14,7 +14,7 @@ async function readForm() {
 function showForm() {
   const list = chosen === null ? [] : form.segments[chosen];
   byId("predict").disabled = chosen === null;
-  if (chosen === null) return;
+  if (chosen === null) return show(fields, null, () => [make("p", { class: "faint" }, "No form before the first champion.")]);
   const kept = new Map([...fields.querySelectorAll("[name]:not([type=file])")].map((input) => [input.name, input.value]));
   show(fields, [Object.keys(form.segments), list, chosen], () => [...segmentPicker(), ...inOrder(list).map(fieldOf)]);
   for (const input of fields.querySelectorAll("[name]:not([type=file])")) {
