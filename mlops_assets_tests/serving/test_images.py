@@ -80,9 +80,11 @@ def app(tmp_path: Path, model: Trained) -> App:
     inference.table = loaded(tmp_path, model)
     outcomes = OutcomeLog(folder / "outcomes", "w")
     clock = ReplayClock(PHOTOS.grid)
-    predicting = Predicting(
-        PHOTOS, folder, clock=clock, inference=inference, outcome_log=outcomes, close=lambda ms: None
-    )
+
+    async def close(ms: int) -> None:
+        pass
+
+    predicting = Predicting(PHOTOS, folder, clock=clock, inference=inference, outcome_log=outcomes, close=close)
     return App(PHOTOS, inference, predicting.ways(), events=Events("photos", "w", write=print), metrics=Metrics())
 
 
