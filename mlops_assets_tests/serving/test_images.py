@@ -81,7 +81,7 @@ def app(tmp_path: Path, model: Trained) -> App:
     outcomes = OutcomeLog(folder / "outcomes", "w")
     clock = ReplayClock(PHOTOS.grid)
 
-    async def close(ms: int) -> None:
+    async def close() -> None:
         pass
 
     predicting = Predicting(PHOTOS, folder, clock=clock, inference=inference, outcome_log=outcomes, close=close)
