@@ -21,23 +21,24 @@ def history(settings: Settings, name: str) -> int:
             step(stage, product, settings).make(partition)
     newest = {parse(partition)[0]: partition for partition in found}
     for version, partition in enumerate(newest.values(), start=1):
-        _register(archive, product, step(Stage.MODEL, product, settings).make(partition), version)
+        register(archive, product, step(Stage.MODEL, product, settings).make(partition), version)
         step(Stage.CHAMPION, product, settings).make(partition)
         EndpointStep(product=product, archive=archive, settings=settings).make(ALL)
     return len(found)
 
 
-def _register(archive: Archive, product: ModelProduct, model: Held, version: int) -> None:
+def register(archive: Archive, product: ModelProduct, model: Held, version: int) -> Act:
+    """Register a model as `version` of its segment, and return the act."""
     segment, _ = parse(model.record.place.partition)
-    archive.ledger.register(
-        Act(
-            kind="register",
-            product=product.name,
-            segment=segment,
-            version=version,
-            record=model.id,
-            by="training",
-            reason="benchmark",
-            at=model.envelope.at,
-        )
+    act = Act(
+        kind="register",
+        product=product.name,
+        segment=segment,
+        version=version,
+        record=model.id,
+        by="training",
+        reason="benchmark",
+        at=model.envelope.at,
     )
+    archive.ledger.register(act)
+    return act

@@ -15,12 +15,12 @@ from statistics import median
 import msgspec
 
 from benchmarks.measure import python
+from benchmarks.plain_steps import register
 from benchmarks.results import Result, result
 from benchmarks.served import PLAIN, SEGMENT, listening, served
 from benchmarks.served_client import answered, connected, request_of
 from mlops_assets.catalogue import read_catalogue
 from mlops_assets.evidence.archive import Archive
-from mlops_assets.evidence.ledger import Act
 from mlops_assets.evidence.step import parse
 from mlops_assets.operations.flow import step
 from mlops_assets.product import ModelProduct, Stage
@@ -58,17 +58,7 @@ def _two_versions(settings: Settings, product: ModelProduct) -> tuple[int, int]:
     older = [each for each in sorted(archive.heads(product.name, Stage.FEATURES)) if parse(each)[0] == parse(place)[0]]
     held = step(Stage.MODEL, product, settings).make(next(each for each in reversed(older) if each < place))
     version = 1 + max(act.version or 0 for act in archive.ledger.acts(product.name, "register"))
-    act = Act(
-        kind="register",
-        product=product.name,
-        segment=SEGMENT,
-        version=version,
-        record=held.id,
-        by="training",
-        reason="benchmark",
-        at=held.envelope.at,
-    )
-    archive.ledger.register(act)
+    act = register(archive, product, held, version)
     archive.ledger.move_champion(msgspec.structs.replace(act, kind="promote", by="gate"), expected=before.version)
     EndpointStep(product=product, archive=archive, settings=settings).make("all")
     return before.version, version

@@ -1,4 +1,4 @@
-"""What is served to be measured: `loans` with its column list, `twenty` with a features function.
+"""What is served to be measured: `loans` with its column list, `twenty` with a features function, `wide` of 30 numbers.
 
 `python -m benchmarks.served PRODUCT whole|unlogged|synced` serves one: with its log as shipped, without a log, or
 with every group of answers forced to the platter.
@@ -15,7 +15,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
+from benchmarks import served_wide
 from benchmarks.measure import child_environment
 from mlops_assets.catalogue import read_catalogue
 from mlops_assets.defs.loans.applications import HISTORY_START, HISTORY_WEEKS, world
@@ -25,8 +27,9 @@ from mlops_assets.features.transform import Transform
 from mlops_assets.serving.routing.deploy import read_deployment
 from mlops_assets.settings import PACKAGE, Settings, load_settings
 from mlops_assets.training.model import Matrix, ModelSpec, decode_spec, to_matrix
+from mlops_assets.windows import ALL
 
-PLAIN, COMPUTED, SEGMENT = "loans", "twenty", "north"
+PLAIN, COMPUTED, WIDE, SEGMENT = "loans", "twenty", "wide", "north"
 WITHIN_S = 120.0
 URL = re.compile(r"http://(?:127\.0\.0\.1|localhost):(\d+)")
 
@@ -44,27 +47,26 @@ class Served:
 
 
 def declared(folder: Path) -> Settings:
-    """Return the settings of a deployment in `folder` that declares both products."""
+    """Return the settings of a deployment in `folder` that declares the three products."""
     shipped = (PACKAGE / "defs" / "loans" / "defs.yaml").read_text()
     listed = re.compile(r"features: \[.*\]")
     computed = listed.sub("features: benchmarks.served_features.twenty", shipped).replace("name: loans", "name: twenty")
-    for name, text in ((PLAIN, shipped), (COMPUTED, computed)):
+    for name, text in ((PLAIN, shipped), (COMPUTED, computed), (WIDE, served_wide.DECLARATION)):
         (folder / "defs" / name).mkdir(parents=True)
         (folder / "defs" / name / "defs.yaml").write_text(text)
     return replace(load_settings(home=folder / "home"), defs=folder / "defs")
 
 
 def served(settings: Settings, product: str, rows: int) -> Served:
-    """Return the model that `product`'s endpoint serves, and `rows` applications of a later day."""
+    """Return the model that `product`'s endpoint serves, and `rows` rows: applications of a later day, or numbers."""
     from lightgbm import Booster
 
     deployment, store = read_deployment(settings.serving(product)), Store(settings.home)
     assert deployment is not None
-    route = deployment.routes[SEGMENT]
+    route = deployment.routes[ALL if product == WIDE else SEGMENT]
     spec, model = decode_spec(store.get_bytes(route.spec)), store.get_bytes(route.model).decode()
     booster = Booster(model_str=model)
-    start = HISTORY_START + timedelta(weeks=HISTORY_WEEKS)
-    asked = world(start, 7, 4 * rows).filter(region=SEGMENT).drop("applied_at", "approved").head(rows)
+    asked = _applications(rows) if product != WIDE else served_wide.history().select(*spec.inputs).head(rows).collect()
     inputs = asked.select(list(spec.inputs))
     first, transform = inputs.head(1), Transform(spec.transform) if spec.transform else None
     alone = to_matrix(first, spec) if transform is None else None
@@ -78,6 +80,11 @@ def served(settings: Settings, product: str, rows: int) -> Served:
     matrix = to_matrix(features, spec)
     scores = [float(np.asarray(booster.predict(row[None]))[0]) for row in matrix]
     return Served(model=model, spec=spec, rows=asked.to_dicts(), matrix=matrix, scores=scores, predict=predict)
+
+
+def _applications(rows: int) -> pl.DataFrame:
+    start = HISTORY_START + timedelta(weeks=HISTORY_WEEKS)
+    return world(start, 7, 4 * rows).filter(region=SEGMENT).drop("applied_at", "approved").head(rows)
 
 
 @contextmanager

@@ -7,13 +7,14 @@ the other and is skipped by its recipe.
 
 from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 import dagster as dg
 
-from mlops_assets.evidence.step import Due, parse
-from mlops_assets.wiring import under_way
+from mlops_assets.evidence.step import Due, NotReady, parse
+from mlops_assets.jobs import UnresolvedAssetJobDefinition
+from mlops_assets.wiring import EVERY_S, under_way
 
 AT_ONCE = 100  # runs of a job that wait or run; what else is due is asked for as these end
 ATTEMPTS = 3  # of a run that fails, one right after the other; then ever more rarely, until its inputs change
@@ -25,6 +26,31 @@ AFTER_TRAININGS = {"dagster/priority": "-1"}  # in the queue: two hundred window
 RUN_KEY = "dagster/run_key"
 FOREGROUND = {"dagster/max_retries": "0"}.items()  # whoever ran it has seen that it failed
 AskedFor = Callable[[Collection[str]], Generator[Due]]
+Following = Callable[[dg.DagsterInstance, datetime], AskedFor]
+
+
+def follower(name: str, job: UnresolvedAssetJobDefinition, due: Following, description: str) -> dg.SensorDefinition:
+    """Return the sensor that asks for a run of `job` for each partition that is `due` at the time of its tick.
+
+    It has no cursor to lose: what it need not look into again is noted beside the evidence.
+    """
+
+    @dg.sensor(
+        name=name,
+        job=job,
+        minimum_interval_seconds=EVERY_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=description,
+    )
+    def follow(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        now = datetime.now(UTC)
+        try:
+            requests = run_requests(context.instance, job.name, due(context.instance, now), now)
+        except NotReady as problem:
+            return dg.SkipReason(str(problem))
+        return dg.SensorResult(run_requests=requests)
+
+    return follow
 
 
 def run_requests(instance: dg.DagsterInstance, job: str, due: AskedFor, now: datetime) -> list[dg.RunRequest]:

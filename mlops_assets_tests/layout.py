@@ -41,7 +41,6 @@ HEAVY = {
 # at the edge: a model beside the champion may fail in any way, and nobody foresees everything that a request may do
 ANY_ERROR = {
     *("serving/answering/app.py", "serving/answering/groups.py", "serving/routing/shadow.py"),
-    "serving/requests/one_write.py",  # passes on to a coroutine whatever its task is thrown
 }
 ENVIRONMENT = {"settings.py", "monitoring/whylog.py", "training/tracking.py"}  # the latter two only set switches
 VAGUE = re.compile(r"(^|_)(utils?|helpers?|common|managers?)($|_)", re.IGNORECASE)

@@ -1,6 +1,7 @@
 """A model behind FastAPI as its documentation shows it: a pydantic model of the request, one of the answer, one route.
 
 `python fastapi_server.py MODEL CATEGORIES PORT async|def`, the categories as JSON: of each feature its levels, or null.
+A model whose features are not an application's takes numbers.
 Nothing of ours is imported, and nothing is logged, not even accesses.
 """
 
@@ -12,7 +13,7 @@ import lightgbm
 import numpy as np
 import uvicorn
 from fastapi import FastAPI
-from pydantic import BaseModel
+from pydantic import BaseModel, create_model
 
 
 class Application(BaseModel):
@@ -44,17 +45,19 @@ def served(model: str, categories: str, how: str) -> FastAPI:
     booster = lightgbm.Booster(model_file=model)
     levels: dict[str, list[str] | None] = json.loads(Path(categories).read_text())
     codes = {name: known and {level: code for code, level in enumerate(known)} for name, known in levels.items()}
+    ours = codes.keys() <= Application.model_fields.keys()
+    request = Application if ours else create_model("Numbers", **dict.fromkeys(codes, (float, ...)))
 
-    def scored(application: Application) -> Prediction:
-        given = application.model_dump()
+    def scored(asked: BaseModel) -> Prediction:
+        given = asked.model_dump()
         row = [known[given[name]] if known else given[name] for name, known in codes.items()]
         return Prediction(output=booster.predict(np.array([row], dtype=np.float64))[0], model_version="1")
 
-    async def predict(application: Application) -> Prediction:
-        return scored(application)
+    async def predict(asked: request) -> Prediction:  # pyright: ignore[reportInvalidTypeForm]
+        return scored(asked)
 
-    def predict_in_a_thread(application: Application) -> Prediction:
-        return scored(application)
+    def predict_in_a_thread(asked: request) -> Prediction:  # pyright: ignore[reportInvalidTypeForm]
+        return scored(asked)
 
     app.post("/predict", response_model=Prediction)(predict if how == "async" else predict_in_a_thread)
     return app

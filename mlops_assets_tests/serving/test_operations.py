@@ -240,7 +240,7 @@ def test_a_signal_makes_it_not_ready_then_clients_leave_then_what_is_in_flight_i
         ready_before = endpoint.get("/v2/health/ready")[0]
         request = sent(1_000)
         flying = endpoint.raw(request[:-10])
-        until(lambda: endpoint.figures()['mlops_queue{queue="in_flight"}'] >= 1)
+        until(lambda: endpoint.figures()['mlops_queue{queue="in_flight"}'] >= 2)
         endpoint.process.send_signal(signal.SIGTERM)
         ready = until(lambda: (found := endpoint.get("/v2/health/ready"))[0] == 503 and found)
         leaving = post(connection, INFER, ROW)

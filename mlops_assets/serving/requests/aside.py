@@ -17,7 +17,6 @@ async def aside(time_s: float, work: Callable[[*Given], Made], *args: *Given) ->
     Raises:
         Refused: 503 if that is not there in `time_s`; nothing is logged then, as nothing was answered.
     """
-    await asyncio.sleep(0)  # a request begins where it is read, and a time limit needs the task that it becomes here
     try:
         async with asyncio.timeout(time_s):
             return await asyncio.to_thread(work, *args)

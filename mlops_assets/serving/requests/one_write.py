@@ -1,12 +1,7 @@
-"""Uvicorn's HTTP, faster for small requests: answered where they are read, head and body in one write.
-
-Each of the two takes a fifth off what a small request costs. A request that is here whole runs at once; only one that
-has to wait for something becomes a task, and goes on in it.
-"""
+"""Uvicorn's HTTP, with head and body of an answer in one write; no request leaves it for another protocol."""
 
 import sys
-from collections.abc import Coroutine, Generator
-from types import coroutine
+from collections.abc import Generator
 from typing import TYPE_CHECKING, cast
 
 import httptools
@@ -21,35 +16,13 @@ _OK = 200
 class OneWrite(HttpToolsProtocol):
     """A connection."""
 
-    _reading = False
-    _begun: "tuple[RequestResponseCycle, ASGI3Application] | None" = None
     _asked_to_upgrade: tuple[bytes, int] | None = None
 
     def data_received(self, data: bytes) -> None:
-        """Read on; a request whose body is still to come is a task, which waits for it."""
-        self._reading = True
+        """Read on, also past a head that asks for another protocol."""
         HttpToolsProtocol.data_received(self, data)
         if self._asked_to_upgrade is not None:
             self._read_on(memoryview(data))
-        self._reading = False
-        if self._begun is not None:
-            begun, self._begun = self._begun, None
-            HttpToolsProtocol._start_asgi_task(self, *begun)
-
-    def on_message_complete(self) -> None:
-        """Answer a request that is here whole."""
-        HttpToolsProtocol.on_message_complete(self)
-        if self._begun is None:
-            return
-        (cycle, app), self._begun = self._begun, None
-        running = cycle.run_asgi(app)
-        try:
-            waits_for = running.send(None)
-        except StopIteration:
-            return
-        task = self.loop.create_task(_go_on(running, waits_for))
-        task.add_done_callback(self.tasks.discard)
-        self.tasks.add(task)
 
     def handle_websocket_upgrade(self) -> None:
         """Note the head of a request that asks for another protocol without that wish, and where its body begins.
@@ -78,10 +51,7 @@ class OneWrite(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
         cycle.__class__ = _Cycle  # uvicorn has no other way to say which class it is
-        if self._reading:
-            self._begun = cycle, app
-        else:  # one that was read while the answer before was not there yet
-            HttpToolsProtocol._start_asgi_task(self, cycle, app)
+        HttpToolsProtocol._start_asgi_task(self, cycle, app)
 
 
 def _without_upgrade(headers: list[tuple[bytes, bytes]]) -> Generator[tuple[bytes, bytes]]:
@@ -92,26 +62,6 @@ def _without_upgrade(headers: list[tuple[bytes, bytes]]) -> Generator[tuple[byte
             yield name, b",".join(left)
         elif name != b"upgrade":
             yield name, value
-
-
-async def _go_on(running: Coroutine[object, object, None], waits_for: object) -> None:
-    """Run what waits for something to its end."""
-    await _steps(running, waits_for)
-
-
-@coroutine
-def _steps(running: Coroutine[object, object, None], waits_for: object) -> Generator[object, object, None]:
-    """Yield to the event loop what `running` waits for, first what it waits for already."""
-    try:
-        while True:
-            try:
-                given = yield waits_for
-            except BaseException as error:
-                waits_for = running.throw(error)
-            else:
-                waits_for = running.send(given)
-    except StopIteration:
-        return
 
 
 class _Cycle(RequestResponseCycle):

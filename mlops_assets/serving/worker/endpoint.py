@@ -21,7 +21,6 @@ from mlops_assets.serving.access.access import Access
 from mlops_assets.serving.answering.app import App
 from mlops_assets.serving.answering.infer import Inference
 from mlops_assets.serving.answering.predicting import Predicting
-from mlops_assets.serving.answering.showing import Showing
 from mlops_assets.serving.answering.steering import Steering
 from mlops_assets.serving.answering.ways import Way
 from mlops_assets.serving.log.durable import DurableLog
@@ -29,12 +28,14 @@ from mlops_assets.serving.log.ids import moment
 from mlops_assets.serving.log.outcomes import OutcomeLog
 from mlops_assets.serving.log.personal import personal_key
 from mlops_assets.serving.log.writer import SHADOW, LogWriter
+from mlops_assets.serving.metrics.exposition import PROMETHEUS
 from mlops_assets.serving.metrics.figures import Figures
 from mlops_assets.serving.metrics.metrics import Metrics
 from mlops_assets.serving.page.page import Page, Tracer
 from mlops_assets.serving.ramp.guard import guard
 from mlops_assets.serving.ramp.tend import Tending
 from mlops_assets.serving.requests.clock import Clock, ReplayClock, ServerClock
+from mlops_assets.serving.requests.http import Answer, Scope
 from mlops_assets.serving.routing.deploy import DESIRED, SERVED, read_deployment
 from mlops_assets.serving.routing.follow import Follower
 from mlops_assets.serving.routing.router import Loader, Table
@@ -133,7 +134,10 @@ class Endpoint:
             outcome_log=OutcomeLog(self._folder / "outcomes", writer),
             close=self._close,
         )
-        return {**predicting.ways(), **Showing(lambda: self._figures.text()).ways()}
+        return {**predicting.ways(), "/metrics": Way("GET", "metrics", "read", self._show_metrics)}
+
+    async def _show_metrics(self, scope: Scope, body: bytes, began_ns: int) -> Answer:
+        return Answer(200, self._figures.text().encode(), (), PROMETHEUS)
 
     async def run(self, listening: socket.socket) -> None:
         """Serve until told to stop."""
