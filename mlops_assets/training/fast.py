@@ -1,16 +1,16 @@
-"""LightGBM's C function for one row: a quarter of the time of `Booster.predict`, the same number.
+"""LightGBM's C function for one row: the number of `Booster.predict`, in a tenth of the time for a small model.
 
 It is no part of what LightGBM promises to Python, so a version without it, or with another one, is no error here.
 """
 
 import ctypes
 import logging
+import struct
 import threading
 import weakref
 from collections.abc import Sequence
+from math import nan
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 if TYPE_CHECKING:
     from lightgbm import Booster
@@ -58,8 +58,9 @@ class _Buffers:
     def __init__(self, booster: "Booster", features: int, classes: int) -> None:
         from lightgbm.basic import _LIB, _safe_call  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
 
-        self._row = np.zeros(features)
-        self._out = np.zeros(classes)
+        self._row = (ctypes.c_double * features)()
+        self._pack = struct.Struct(f"{features}d").pack_into
+        self._out = (ctypes.c_double * classes)()
         self._length = ctypes.c_int64()
         self._config = ctypes.c_void_p()
         self._booster = booster
@@ -67,9 +68,9 @@ class _Buffers:
         self._checked = _safe_call
         self._arguments = (
             self._config,
-            ctypes.c_void_p(self._row.ctypes.data),
+            ctypes.byref(self._row),
             ctypes.byref(self._length),
-            ctypes.c_void_p(self._out.ctypes.data),
+            ctypes.byref(self._out),
         )
         self._checked(
             _LIB.LGBM_BoosterPredictForMatSingleRowFastInit(
@@ -86,6 +87,9 @@ class _Buffers:
         weakref.finalize(self, _LIB.LGBM_FastConfigFree, self._config)
 
     def score(self, features: Sequence[object]) -> list[float]:
-        self._row[:] = features  # pyright: ignore[reportArgumentType, reportCallIssue]
+        try:
+            self._pack(self._row, 0, *features)
+        except struct.error:  # a value is missing
+            self._pack(self._row, 0, *(nan if value is None else value for value in features))
         self._checked(self._call(*self._arguments))
-        return self._out.tolist()
+        return self._out[:]

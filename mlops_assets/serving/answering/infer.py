@@ -10,6 +10,7 @@ from mlops_assets.serving.log.ids import Ids, text
 from mlops_assets.serving.log.writer import Body, LogWriter, Part, Row
 from mlops_assets.serving.requests.answers import Scored, answer
 from mlops_assets.serving.requests.aside import aside
+from mlops_assets.serving.requests.decoder import Decoded
 from mlops_assets.serving.requests.forms import Form
 from mlops_assets.serving.requests.http import Answer
 from mlops_assets.serving.requests.reading import LONG
@@ -18,6 +19,7 @@ from mlops_assets.serving.requests.tensors import check_outputs
 from mlops_assets.serving.routing.lanes import Lane
 from mlops_assets.serving.routing.router import Table, empty_table
 from mlops_assets.serving.routing.shadow import Shadow
+from mlops_assets.training.predictor import Score
 
 ASIDE = 64  # rows from which on a batch is scored in a thread, so that single rows need not wait for it
 UNLOGGED = (b"mlops-unlogged", b"true")  # said of an answer that is served although the disk took nothing
@@ -68,7 +70,7 @@ class Inference:
         if form.explain:
             reasons = await aside(self._time_s, reasons_of, form, groups)
             id_ = self.ids.new(ms)
-        single = sum(len(group.places) for group in groups) == 1
+        single = len(groups) == 1 and len(groups[0].places) == 1
         parts = [_part(group, single) for group in groups]
         latency_us = (time.perf_counter_ns() - began_ns) // 1000
         logged = self._log.append(id_, Body(latency_us, table.deployment or "", parts))
@@ -114,14 +116,18 @@ def _is_long(table: Table, form: Form) -> bool:
 
 
 def _part(group: Group, single: bool) -> Part:
-    rows = [
-        Row(None if single else place, row.key, score.output, row.values, score.features, None, score.probabilities)
-        for place, row, score in zip(group.places, group.rows, group.scores, strict=True)
-    ]
+    if single:
+        rows = [_row(None, group.rows[0], group.scores[0])]
+    else:
+        rows = [_row(*each) for each in zip(group.places, group.rows, group.scores, strict=True)]
     model = group.by.model
     if model.keeper is not None:
         rows = model.keeper.rows(rows)
     return Part(group.by.segment, group.by.version, model.columns, rows, group.by.variant)
+
+
+def _row(place: int | None, row: Decoded, score: Score) -> Row:
+    return Row(place, row.key, score.output, row.values, score.features, None, score.probabilities)
 
 
 def _scored(groups: list[Group], id_: str, single: bool) -> list[Scored]:

@@ -78,7 +78,8 @@ def answer(
     product: str, form: Form, request_id: str, rows: Sequence[Scored], reasons: list[Reasons] | None = None
 ) -> Answer:
     """Return the answer to a request; the versions of a batch over several models are listed with commas."""
-    version = ",".join(dict.fromkeys(str(row.by.version) for row in rows))
+    several = len(rows) > 1
+    version = ",".join(dict.fromkeys(str(row.by.version) for row in rows)) if several else str(rows[0].by.version)
     headers = ((b"mlops-inference-id", request_id.encode()), (b"mlops-model-version", version.encode()))
     kind = form.kind
     if kind == "row":
