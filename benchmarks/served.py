@@ -101,10 +101,15 @@ def listening(command: Sequence[str], settings: Settings, said: Path) -> Generat
             process.terminate()
 
 
+def children(process: int) -> list[int]:
+    """Return the processes that a process has started."""
+    return [int(found) for found in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
 def resident_mib(process: int) -> float:
     """Return the resident memory of a process or of its child that has most, in MiB."""
-    found = subprocess.run(["ps", "-o", "rss=", "--pid", str(process), "--ppid", str(process)], capture_output=True)
-    return max(map(int, found.stdout.split())) / 1024
+    pages = (int(Path(f"/proc/{each}/statm").read_text().split()[1]) for each in [process, *children(process)])
+    return max(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def _port(process: "subprocess.Popen[bytes]", said: Path) -> int | None:
