@@ -2,8 +2,8 @@
 
 import logging
 from collections.abc import Sequence
-from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 Values = tuple[object, ...]
 
 
-class Score(NamedTuple):
+class Score(msgspec.Struct, frozen=True, gc=False):
     """What a model said of a row. `output` is the probability of the positive class, the value, or the top class.
 
     `probabilities` are those of all classes of a multiclass model. `features` are None where they are the inputs.

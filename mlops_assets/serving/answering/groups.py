@@ -1,8 +1,8 @@
 """A request's rows -> groups of those that one model answers, scored; what a canary fails at the champion answers."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
+import msgspec
 import polars as pl
 from msgspec import UNSET
 
@@ -16,7 +16,7 @@ from mlops_assets.serving.routing.router import Table
 from mlops_assets.training.predictor import Score
 
 
-class Group(NamedTuple):
+class Group(msgspec.Struct, frozen=True, gc=False):
     """The rows of a request that one model answers, with their places in it.
 
     `given` are the rows as the champion reads them, `rows` as `by` does. `failed` is who was to answer them, or some of

@@ -2,6 +2,8 @@
 
 import time
 
+from msgspec.structs import replace
+
 from mlops_assets.product import ModelProduct
 from mlops_assets.serving.answering.groups import Group, Scorer
 from mlops_assets.serving.explain.explain import reasons_of
@@ -79,7 +81,7 @@ class Inference:
             logged = await logged
         name = text(id_)
         made = answer(self._product.name, form, name, _scored(groups, name, single), reasons)
-        return made if logged else made._replace(headers=(*made.headers, UNLOGGED))
+        return made if logged else replace(made, headers=(*made.headers, UNLOGGED))
 
     def _note(self, id_: bytes, table: Table, groups: list[Group], latency_us: int, single: bool) -> None:
         """Count an answer, and copy it to the shadows of its segments."""

@@ -1,7 +1,6 @@
 """Scores -> response bodies, in the form of the request."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -13,7 +12,7 @@ from mlops_assets.training.predictor import Score
 from mlops_assets.training.reasons.reasons import Reasons
 
 
-class Scored(NamedTuple):
+class Scored(msgspec.Struct, frozen=True, gc=False):
     """A row's inference id, who answered for it, and what it said."""
 
     inference_id: str

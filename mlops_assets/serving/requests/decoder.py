@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from math import ceil, floor, prod
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -24,7 +24,7 @@ _INT = (-(2**63), 2**63 - 1)
 _LONGEST_NAME = 200  # characters of an unknown field that are repeated
 
 
-class Decoded(NamedTuple):
+class Decoded(msgspec.Struct, frozen=True, gc=False):
     """A row's values in the order of the model's inputs, and its key if it names one."""
 
     values: tuple[object, ...]

@@ -1,6 +1,6 @@
 """Request bodies -> rows: a plain row, `{"rows": [...]}`, the Open Inference Protocol v2, MLflow's formats, CSV."""
 
-from typing import Literal, NamedTuple, TypeVar, cast
+from typing import Literal, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -26,7 +26,7 @@ _INVOCATIONS = (
 )
 
 
-class Form(NamedTuple):
+class Form(msgspec.Struct, frozen=True, gc=False):
     """A request's rows before they are decoded: the JSON of one plain row with its segment, or parsed rows.
 
     Also what else it asks for: OIP's `outputs`, the `version` that has to answer, and its reasons (`explain`).

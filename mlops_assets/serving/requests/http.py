@@ -1,7 +1,7 @@
 """ASGI at its barest: a request read whole, an answer written at once."""
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -21,7 +21,7 @@ class Gone(Exception):
     """The client left before it had sent its request."""
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """What goes back."""
 
     status: int

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from mlops_assets.serving.requests.forms import Form, Forms
 from mlops_assets.serving.requests.http import Scope
 from mlops_assets.serving.requests.query import PLAIN, body_type, explains
@@ -26,8 +28,8 @@ def infer_form(forms: Forms, scope: Scope, body: bytes) -> Form:
         form = forms.csv(body, "rows")
     path: str = scope["path"]
     if VERSIONS in path:
-        form = form._replace(version=version_of(path))
-    return form._replace(explain=True) if explains(scope["query_string"]) else form
+        form = replace(form, version=version_of(path))
+    return replace(form, explain=True) if explains(scope["query_string"]) else form
 
 
 def invocations_form(forms: Forms, scope: Scope, body: bytes) -> Form:
@@ -38,7 +40,7 @@ def invocations_form(forms: Forms, scope: Scope, body: bytes) -> Form:
     """
     content_type, encoding, _ = _headers(scope)
     form = forms.csv(body, "mlflow") if body_type(content_type, encoding) == "csv" else forms.invocations(body)
-    return form._replace(explain=True) if explains(scope["query_string"]) else form
+    return replace(form, explain=True) if explains(scope["query_string"]) else form
 
 
 def version_of(path: str) -> str:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mlops_assets.serving.requests.decoder import RowDecoder
+from mlops_assets.serving.requests.decoder import Decoded, RowDecoder
 from mlops_assets.serving.requests.refusal import Refused
 from mlops_assets.training.model import ColumnSpec
 
@@ -36,17 +36,17 @@ def decoder():
 def test_a_row_is_read_in_the_order_of_the_inputs(decoder):
     since = datetime(2026, 1, 31, 10, tzinfo=UTC)
 
-    values, key = decoder.one(json.dumps({**ROW, "id": 7}).encode())
+    row = decoder.one(json.dumps({**ROW, "id": 7}).encode())
 
-    assert values == (40, 12.0, "a", "", True, since)
-    assert isinstance(values[1], float)
-    assert key == "7"
+    assert row.values == (40, 12.0, "a", "", True, since)
+    assert isinstance(row.values[1], float)
+    assert row.key == "7"
 
 
 def test_a_key_may_be_left_out_and_a_null_is_taken_where_declared(decoder):
-    values, key = decoder.one(json.dumps({**ROW, "loan amount": None}).encode())
+    row = decoder.one(json.dumps({**ROW, "loan amount": None}).encode())
 
-    assert (values[1], key) == (None, None)
+    assert (row.values[1], row.key) == (None, None)
 
 
 WRONG = [
@@ -131,6 +131,6 @@ def test_json_that_is_no_object_says_what_is_right(decoder, body):
 def test_a_key_and_segment_that_are_inputs_keep_the_type_of_the_input():
     decoder = RowDecoder({"id": ColumnSpec(type="int"), "region": ColumnSpec(type="int")}, key="id", segment="region")
 
-    assert decoder.one(b'{"id": 3, "region": 4}') == ((3, 4), "3")
+    assert decoder.one(b'{"id": 3, "region": 4}') == Decoded((3, 4), "3")
     with pytest.raises(Refused, match="field 'region'"):
         decoder.one(b'{"id": 3, "region": "4"}')
