@@ -58,7 +58,7 @@ bench: .venv/full ## the headline figures, each beside its peer: make bench [ONL
 .PHONY: chaos
 chaos: .venv/full ## kill all in N places, try the gate for STEPS steps, an endpoint for SOAK s: make chaos [N=3] [STEPS=100000] [SOAK=600]
 	@CHAOS_PLACES=$(or $(N),3) GATE_STEPS=$(or $(STEPS),100000) FUZZ_BODIES=$(or $(BODIES),50000) SCHEMA_EXAMPLES=100 CHAOS_SOAK_S=$(or $(SOAK),600) CHAOS_SWAPS=100 CHAOS_KILLS=30 \
-		CHAOS_ASKED=5000 CHAOS_ROWS=200 .venv/bin/pytest -m chaos
+		CHAOS_ASKED=5000 CHAOS_ROWS=200 .venv/bin/pytest -m chaos -o faulthandler_timeout=1800
 
 .PHONY: clean
 clean: ## remove what can be made again; the evidence in .mlops_assets stays

@@ -20,6 +20,9 @@ process: imports and new databases are not in them; `definitions_validate_s` has
 `Booster.predict` with a column list; with the log on, at least 3 times FastAPI's requests a second at 8 connections
 (`async def` or `def`, whichever is faster) and 40 times MLflow's; a rollback within 50 ms of its act.
 
+Its latencies are those of one connection whose two ends share a core. On `two cores` each wakes the other's, which
+`bare socket`, a server that answers without reading, pays too. `30 columns` is a model of as many; else there are nine.
+
 """
 
 
@@ -145,11 +148,13 @@ def _lines(*lines: Sequence[str]) -> str:
 
 
 def _both(row: Result | None, *, named: bool) -> str:
-    """Return a figure, and in brackets the one that it stands beside; `named` says whose that is."""
+    """Return a figure, in brackets the one that it stands beside (`named` says whose that is), and a part's aim."""
     if row is None:
         return ""
     whose = f"{row.beside}: " if named else ""
     other = "" if row.beside_figure is None else f" ({whose}{_short(row.beside_figure)})"
+    if "/" in row.name and row.met is not None:
+        other += f" {_aim(row)}: {'met' if row.met else 'missed'}"
     return f"{_short(row.figure)}{other}"
 
 

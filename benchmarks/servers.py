@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Collection, Generator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -93,7 +93,8 @@ def _place(process: int, cores: Collection[int]) -> None:
     os.sched_setaffinity(0, cores)
     for child in [process, *children(process)]:
         for thread in Path(f"/proc/{child}/task").iterdir():
-            os.sched_setaffinity(int(thread.name), cores)
+            with suppress(ProcessLookupError):  # it ended a moment ago
+                os.sched_setaffinity(int(thread.name), cores)
 
 
 def _save_for_mlflow(of: Served, folder: Path) -> None:

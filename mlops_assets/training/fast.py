@@ -89,7 +89,7 @@ class _Buffers:
     def score(self, features: Sequence[object]) -> list[float]:
         try:
             self._pack(self._row, 0, *features)
-        except struct.error:  # a value is missing
-            self._pack(self._row, 0, *(nan if value is None else value for value in features))
+        except struct.error:  # a value is missing; or it is no number, which the second time says
+            self._pack(self._row, 0, *[nan if value is None else value for value in features])
         self._checked(self._call(*self._arguments))
         return self._out[:]

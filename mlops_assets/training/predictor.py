@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from math import nan
 
 import msgspec
 import numpy as np
@@ -139,9 +140,9 @@ class Predictor:
         return Score(float(top), tuple(score), features)
 
     def _coded(self, values: Values) -> list[object]:
-        """Return the features of a row as numbers; a null or an unseen category is None."""
+        """Return the features of a row as numbers; an unseen category is NaN, a number that is missing None."""
         return [
-            values[place] if codes is None else codes.get(values[place])
+            values[place] if codes is None else codes.get(values[place], nan)
             for place, codes in zip(self._places, self._codes, strict=True)
         ]
 

@@ -190,7 +190,9 @@ def test_more_requests_than_may_be_in_flight_are_told_to_come_again_at_once(sett
 
     with guarded(deployed(settings, first), limits={"in_flight": 2}) as endpoint:
         waiting = [endpoint.raw((HEAD + "content-length: 9\r\n\r\n").encode()) for _ in range(2)]
-        until(lambda: endpoint.figures()['mlops_queue{queue="in_flight"}'] >= 2, within_s=FOREVER_S)
+        until(
+            lambda: endpoint.figures()['mlops_queue{queue="in_flight"}'] >= 3, within_s=FOREVER_S
+        )  # with the one that asks
         refused = endpoint.post(INFER, ROW)
         ready = endpoint.get("/v2/health/ready")[0]
         for each in waiting:
@@ -240,7 +242,7 @@ def test_a_signal_makes_it_not_ready_then_clients_leave_then_what_is_in_flight_i
         ready_before = endpoint.get("/v2/health/ready")[0]
         request = sent(1_000)
         flying = endpoint.raw(request[:-10])
-        until(lambda: endpoint.figures()['mlops_queue{queue="in_flight"}'] >= 2)
+        until(lambda: endpoint.figures()['mlops_queue{queue="in_flight"}'] >= 2)  # with the one that asks
         endpoint.process.send_signal(signal.SIGTERM)
         ready = until(lambda: (found := endpoint.get("/v2/health/ready"))[0] == 503 and found)
         leaving = post(connection, INFER, ROW)
