@@ -11,7 +11,7 @@ from mlops_assets.serving.log.ids import parse, text
 from mlops_assets.serving.log.keeping import features_digest
 from mlops_assets.serving.log.personal import HASHED
 from mlops_assets.serving.log.sealed import CHAMPION, DIGEST, FEATURE, INPUT, completed, find_request
-from mlops_assets.serving.scoring.answering import FEWEST
+from mlops_assets.serving.scoring.answering import BLOCK
 from mlops_assets.settings import Settings
 from mlops_assets.training.model import decode_spec
 from mlops_assets.training.predictor import Predictor, Score
@@ -65,7 +65,7 @@ def _score(predictor: Predictor, rows: pl.DataFrame, name: str, logged: float) -
     """Return the score of the row called `name`. A row that came alone was scored so, as a batch, or in a table."""
     values = rows.select(INPUT + each for each in predictor.spec.inputs).rows()
     if parse(name).row is None:
-        either = (predictor.one(values[0]), *predictor.many(values), *predictor.many(values * FEWEST))
+        either = (predictor.one(values[0]), *predictor.many(values), *predictor.many(values * BLOCK))
         return next((score for score in either if _same(score.output, logged)), either[0])
     return predictor.many(values)[rows["inference_id"].to_list().index(name)]
 

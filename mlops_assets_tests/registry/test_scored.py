@@ -121,7 +121,7 @@ def test_a_row_that_has_other_features_alone_is_found_and_nothing_is_promoted(
         def one(self, values: tuple[object, ...]) -> Score:
             score = super().one(values)
             assert score.features is not None
-            return score._replace(features=(float(str(score.features[0])) + 1e-3, *score.features[1:]))
+            return msgspec.structs.replace(score, features=(float(str(score.features[0])) + 1e-3, *score.features[1:]))
 
     monkeypatch.setattr(online, "Predictor", Otherwise)
     decided = step(settings, product).make(FIRST)

@@ -21,7 +21,7 @@ from mlops_assets.training.trainers import load_predictor
 
 WRITER = "scores"
 NOT_LOGGED = ["decision", "class"]  # what a table of answers has beside sealed predictions
-FEWEST = 8  # rows, and multiples of it, that are scored together: else a matrix product may round otherwise
+BLOCK = 256  # rows that are scored together, never more or fewer: a matrix product of another shape may round otherwise
 _AT_ONCE = 16_384  # rows that a core scores at a time
 _THREADS = 4
 
@@ -150,10 +150,15 @@ class Scorer:
         if not len(matrix):
             return np.zeros((0, max(1, len(self.by.spec.classes))) if self.by.spec.task == "multiclass" else 0)
         pieces = [matrix[at : at + _AT_ONCE] for at in range(0, len(matrix), _AT_ONCE)]
-        if missing := -len(matrix) % FEWEST:
+        if missing := -len(matrix) % BLOCK:
             pieces[-1] = np.concatenate([pieces[-1], np.repeat(pieces[-1][-1:], missing, axis=0)])
         with ThreadPoolExecutor(min(_THREADS, cpu_count() or 1)) as threads:
-            return np.concatenate(list(threads.map(self._predict, pieces)))[: len(matrix)]
+            return np.concatenate(list(threads.map(self._piece, pieces)))[: len(matrix)]
+
+    def _piece(self, rows: Matrix) -> Matrix:
+        """Return the scores of whole blocks of rows, each laid out as the endpoint lays out a batch."""
+        blocks = (np.ascontiguousarray(rows[at : at + BLOCK]) for at in range(0, len(rows), BLOCK))
+        return np.concatenate([self._predict(block) for block in blocks])
 
 
 def _classes(spec: ModelSpec, scores: Matrix) -> dict[str, pl.Series]:
