@@ -99,7 +99,7 @@ def test_answers_and_logged_features_are_those_made_offline_and_replayed_to_the_
 
     assert given == dict(sealed.select("inference_id", "output").iter_rows())
     inputs = sealed.select(pl.col(f"{INPUT}{name}").alias(name) for name in names(sealed, INPUT))
-    offline = Transform(product.features).apply(inputs.lazy()).collect()
+    offline = Transform(product.features).computed(inputs)
     logged = sealed.select(pl.col(f"{FEATURE}{name}").alias(name) for name in offline.columns)
     assert sorted(names(sealed, FEATURE)) == sorted(offline.columns)
     assert [name for name in offline.columns if bits(logged[name]) != bits(offline[name])] == []

@@ -51,7 +51,7 @@ class FeaturesStep(Step):
             check_row_local(transform, inputs, self.product.seed)
         except NotRowLocal as problem:
             raise NotReady(f"{self.product.name}: {problem}", check=ROW_LOCAL) from problem
-        seen = transform.apply(inputs.lazy()).collect()
+        seen = transform.computed(inputs)
         kept = seen.height == rows.height
         features = (
             pl.concat([rows.select("_key", "_time", "_label"), seen], how="horizontal") if kept else rows.select("_key")

@@ -32,6 +32,21 @@ class Transform:
         made = self.made(frame)
         return made.select(_feature(name, dtype) for name, dtype in made.collect_schema().items())
 
+    def computed(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return the features of `rows`, each with the same bits however many rows come together.
+
+        Polars divides a lone number otherwise than a column, so a row alone is computed twice; and the engine that it
+        would choose cuts a few rows into pieces of one, as there are cores.
+
+        Raises:
+            LookupError: If a listed column is not there.
+            TypeError: If the function returns no LazyFrame, or a feature is neither number, bool nor text.
+        """
+        alone = rows.height == 1  # joined with itself it would be one number that is said twice
+        both = pl.DataFrame(rows.rows() * 2, schema=rows.schema, orient="row") if alone else rows.rechunk()
+        made = self.apply(both.lazy()).collect(engine="in-memory")
+        return made.head(1) if alone else made
+
     def made(self, frame: pl.LazyFrame) -> pl.LazyFrame:
         """Return the features of `frame` in whatever types they come.
 

@@ -167,7 +167,7 @@ def features_of(spec: ModelSpec, rows: pl.DataFrame) -> pl.DataFrame:
         CodeFails: If the function does not take them.
     """
     try:
-        return Transform(spec.transform or spec.features).apply(rows.lazy()).collect()
+        return Transform(spec.transform or spec.features).computed(rows)
     except (*BROKEN_CODE, pl.exceptions.PolarsError) as problem:
         raise CodeFails(f"{spec.transform} fails: {type(problem).__name__}: {problem}") from problem
 

@@ -57,7 +57,7 @@ def _scored_again(spec: ModelSpec, model: bytes, rows: pl.DataFrame) -> pl.DataF
         return None
     inputs = rows.select(pl.col(INPUT + name).alias(name) for name in spec.inputs)
     try:
-        features = Transform(spec.transform or spec.features).apply(inputs.lazy()).collect()
+        features = Transform(spec.transform or spec.features).computed(inputs)
         scores = Predictor(spec, model).many(inputs.rows())
     except (*BROKEN_CODE, pl.exceptions.PolarsError):
         return None

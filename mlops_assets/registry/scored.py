@@ -128,7 +128,7 @@ def seen_by(step: Step, model: Held, candidate: Held, holdout: pl.DataFrame) -> 
     mine, new = _spec(step, model), _spec(step, candidate)
     if (mine.transform, mine.features) == (new.transform, new.features):
         return holdout
-    return Transform(mine.transform or mine.features).apply(known_rows(step, candidate, holdout).lazy()).collect()
+    return Transform(mine.transform or mine.features).computed(known_rows(step, candidate, holdout))
 
 
 def known_rows(step: Step, candidate: Held, holdout: pl.DataFrame) -> pl.DataFrame:

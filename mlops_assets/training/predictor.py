@@ -119,11 +119,10 @@ class Predictor:
                     raise NotEqual(f"the endpoint answers {answer} where the offline model says {right} for {fields}")
 
     def _features(self, rows: Sequence[Values]) -> pl.DataFrame:
-        alone = self._transform is not None and len(rows) == 1  # then it is computed as two, which `OneRow` says why
-        frame = pl.DataFrame([*rows, *rows] if alone else rows, schema=self._schema, orient="row")
+        frame = pl.DataFrame(rows, schema=self._schema, orient="row")
         if self._transform is not None:
-            frame = self._transform.apply(frame.lazy()).collect()
-        return frame.select(self.spec.features).head(len(rows))
+            frame = self._transform.computed(frame)
+        return frame.select(self.spec.features)
 
     def _planned(self) -> OneRow | None:
         """Return the features function of one row; None if it has to be asked anew for every row."""

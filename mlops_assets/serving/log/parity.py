@@ -90,7 +90,7 @@ def _differences(rows: pl.DataFrame, function: str, spec: ModelSpec | None) -> d
 
 def _offline(rows: pl.DataFrame, function: str) -> pl.DataFrame:
     inputs = rows.select(pl.col(c).alias(c.removeprefix(INPUT)) for c in rows.columns if c.startswith(INPUT))
-    return Transform(function).apply(inputs.lazy()).collect()
+    return Transform(function).computed(inputs)
 
 
 def _digests(features: pl.DataFrame) -> list[str]:

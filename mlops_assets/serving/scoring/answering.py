@@ -110,7 +110,7 @@ class Scorer:
     def _made(self, made_by: Transform, inputs: pl.DataFrame, first: int, failed: dict[int, str]) -> list[pl.DataFrame]:
         """Return the features of the rows that have some: what fails is halved until it is one row."""
         try:
-            return [made_by.apply(inputs.lazy()).collect().select(self.by.spec.features)]
+            return [made_by.computed(inputs).select(self.by.spec.features)]
         except pl.exceptions.PolarsError as error:
             if inputs.height < 2:
                 quoted = not set(self.by.keeping.personal) & set(self.by.spec.inputs)  # the message may quote a cell
