@@ -71,13 +71,13 @@ def required_inputs(transform: Transform, frame: pl.DataFrame) -> list[str]:
     """Return the columns of `frame` without which the features cannot be made, or are others, in its order."""
     if transform.columns:
         return list(transform.columns)
-    features = transform.apply(frame.lazy()).collect()
+    features = transform.computed(frame)
     return [name for name in frame.columns if not _same_without(name, transform, frame, features)]
 
 
 def _same_without(name: str, transform: Transform, frame: pl.DataFrame, features: pl.DataFrame) -> bool:
     try:
-        return transform.apply(frame.lazy().drop(name)).collect().equals(features)
+        return transform.computed(frame.drop(name)).equals(features)
     except (pl.exceptions.PolarsError, LookupError):
         return False
 
